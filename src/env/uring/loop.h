@@ -1,0 +1,22 @@
+/* The real world: one thread, one io_uring. Made and run by the daemon's shard (and by small test programs). */
+#ifndef ENV_URING_LOOP_H
+#define ENV_URING_LOOP_H
+
+struct env;
+struct error;
+
+/* `memory_directory` must be on tmpfs (checked) and is made when missing; env_memory_* keep their files there. NULL: no
+ * kept memory is offered (env_memory_open fails with -ENOTSUP). Gives the env; env_free releases it. */
+int loop_new(const char *memory_directory, struct env **out_env, struct error *error);
+
+/* Runs until loop_stop; the calling thread becomes the env's thread. */
+void loop_run(struct env *env);
+void loop_stop(struct env *env); /* on the env's thread */
+
+/* From any thread: calls fn(data) on the env's thread, in the order of posting. */
+void loop_post(struct env *env, void (*fn)(void *data), void *data);
+
+/* Cancels what is in flight, completes it, and frees everything. */
+void loop_free(struct env *env);
+
+#endif
