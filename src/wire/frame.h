@@ -1,0 +1,198 @@
+/* Frames between two sites: a 64-byte header, then a payload. Little endian. Version 1.
+ *
+ *   offset size field
+ *        0    4 magic "OFSF"
+ *        4    1 version        of the protocol in use on this link
+ *        5    1 type           enum frame_type
+ *        6    2 flags          FRAME_COMPRESSED
+ *        8    4 payload_size   bytes that follow the header, at most FRAME_PAYLOAD_MAX
+ *       12    4 zero
+ *       16   16 lineage        of the unit; zero where no unit is concerned
+ *       32    8 term
+ *       40    8 epoch
+ *       48    8 sequence       within the epoch (data), or an id (messages)
+ *       56    8 checksum       XXH3 of the header with this field zero, then the payload
+ *
+ * Staging files hold data frames exactly as they came, so what is applied has been checked from end to end. Pure. */
+#ifndef WIRE_FRAME_H
+#define WIRE_FRAME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define FRAME_HEADER_SIZE 64u
+#define FRAME_DATA_MAX (1024u * 1024u)               /* bytes of blocks in one data frame */
+#define FRAME_PAYLOAD_MAX (FRAME_DATA_MAX + 65536u)  /* and its ranges, or a message */
+#define FRAME_VERSION_MIN 1u
+#define FRAME_VERSION_MAX 1u
+
+#define FRAME_TYPE_LIST(X) \
+	X(HELLO, "hello")           /* link: versions, name, challenge */ \
+	X(PROOF, "proof")           /* link: answer to the challenge */ \
+	X(PING, "ping")             /* link: still there? */ \
+	X(PONG, "pong") \
+	X(MESSAGE, "message")       /* between the sites' controls: a request */ \
+	X(ANSWER, "answer")         /* its answer */ \
+	X(UNIT_OFFER, "unit-offer") /* primary: here is what I am and have */ \
+	X(UNIT_STATE, "unit-state") /* secondary: what I have, or why I refuse */ \
+	X(UNIT_STOP, "unit-stop")   /* primary: I ship no more */ \
+	X(UNIT_IDLE, "unit-idle")   /* primary: since the epoch committed last nothing has changed */ \
+	X(UNIT_BUSY, "unit-busy")   /* primary: something has */ \
+	X(SYNC_DATA, "sync-data")   /* first full sync: write in place */ \
+	X(SYNC_END, "sync-end")     /* make all of it stable, then acknowledge */ \
+	X(SYNC_ACK, "sync-ack") \
+	X(EPOCH_DATA, "epoch-data") /* to be staged */ \
+	X(EPOCH_END, "epoch-end")   /* commit it */ \
+	X(EPOCH_ACK, "epoch-ack")   /* committed, durably, on every disk of the unit */ \
+	X(FLOW, "flow")             /* secondary: data frames up to `sequence` are written (not yet stable) */
+
+enum frame_type {
+	FRAME_NONE,
+#define X(name, text) FRAME_##name,
+	FRAME_TYPE_LIST(X)
+#undef X
+	FRAME_TYPES,
+};
+const char *frame_type_name(enum frame_type type);
+
+#define FRAME_COMPRESSED 1u
+
+struct frame_header {
+	uint8_t version;
+	enum frame_type type;
+	uint16_t flags;
+	uint32_t payload_size;
+	uint8_t lineage[16];
+	uint64_t term;
+	uint64_t epoch;
+	uint64_t sequence;
+};
+
+/* Writes the header, checksum included, in front of a payload that is already there. */
+void frame_encode(const struct frame_header *header, uint8_t *frame);
+
+/* Reads a header; false when magic, version, type or length are not acceptable. The checksum is checked when the payload is
+ * there, by frame_is_intact. Borrows FRAME_HEADER_SIZE bytes. */
+bool frame_decode_header(const uint8_t *bytes, struct frame_header *out_header);
+bool frame_is_intact(const uint8_t *frame, uint32_t payload_size);
+
+/* --- payload of SYNC_DATA and EPOCH_DATA: changed ranges of one disk ---
+ *
+ *        0    4 disk           index in the unit
+ *        4    4 range count    at most FRAME_RANGES_MAX
+ *        8    4 data size      bytes of blocks, uncompressed, at most FRAME_DATA_MAX
+ *       12    4 zero
+ *       16  16n ranges         offset, length; the top bit of length says "zeros, no data follows"
+ *     then the blocks of the data ranges, one after the other, compressed as a whole when FRAME_COMPRESSED is set */
+
+#define FRAME_RANGES_MAX 1024u
+#define FRAME_RANGE_HEADER 16u
+#define FRAME_RANGE_ZERO (UINT64_C(1) << 63)
+
+struct frame_range {
+	uint64_t offset; /* bytes */
+	uint64_t length; /* bytes */
+	bool zero;
+};
+
+/* Builds one data frame, range by range. The buffer has room for a whole frame. */
+struct frame_builder {
+	uint32_t disk;
+	uint32_t range_count;
+	uint32_t data_size;
+	struct frame_range ranges[FRAME_RANGES_MAX];
+	uint8_t *data; /* FRAME_DATA_MAX bytes, of the caller */
+};
+
+void frame_builder_start(struct frame_builder *builder, uint32_t disk, uint8_t *data);
+/* Adds blocks that stand at builder->data + builder->data_size already; false when it does not fit. Joins neighbours. */
+bool frame_builder_add_data(struct frame_builder *builder, uint64_t offset, uint32_t length);
+bool frame_builder_add_zero(struct frame_builder *builder, uint64_t offset, uint64_t length);
+/* Makes the payload behind `frame` + FRAME_HEADER_SIZE, compressed when that saves an eighth; returns payload size, sets flags. */
+uint32_t frame_builder_finish(const struct frame_builder *builder, uint8_t *frame, uint16_t *out_flags);
+
+/* A decoded data payload. Ranges lie within `disk_size` given and add up to the data; checked. */
+struct frame_data {
+	uint32_t disk;
+	uint32_t range_count;
+	uint32_t data_size;
+	const uint8_t *ranges; /* borrowed from the payload */
+	const uint8_t *packed; /* borrowed */
+	uint32_t packed_size;
+	bool compressed;
+};
+
+bool frame_data_decode(const uint8_t *payload, uint32_t size, uint16_t flags, struct frame_data *out_data);
+struct frame_range frame_data_range(const struct frame_data *data, uint32_t index);
+/* The blocks: `out` has room for FRAME_DATA_MAX. False when they do not unpack to data_size bytes. */
+bool frame_data_unpack(const struct frame_data *data, uint8_t *out);
+
+/* --- other payloads --- */
+
+#define FRAME_NAME_SIZE 64u
+#define FRAME_NONCE_SIZE 32u
+#define FRAME_HELLO_SIZE (4u + 2 * FRAME_NAME_SIZE + FRAME_NONCE_SIZE)
+
+struct frame_hello {
+	uint8_t version_min, version_max;
+	char from[FRAME_NAME_SIZE];
+	char to[FRAME_NAME_SIZE];
+	uint8_t nonce[FRAME_NONCE_SIZE];
+};
+void frame_hello_encode(const struct frame_hello *hello, uint8_t out[FRAME_HELLO_SIZE]);
+bool frame_hello_decode(const uint8_t *payload, uint32_t size, struct frame_hello *out_hello);
+
+/* What a secondary answers to an offer. The decision table is in repl/handshake.c. */
+#define FRAME_VERDICT_LIST(X) \
+	X(WELCOME, "welcome") \
+	X(UNKNOWN_UNIT, "the other site does not know this unit (yet)") \
+	X(UNRELATED, "the copies do not share a history (another lineage)") \
+	X(SUPERSEDED, "the other site was failed over: its copy is the newer one") \
+	X(BEHIND, "the other site holds an older state than it once acknowledged: was it restored from a backup?") \
+	X(NOT_SECONDARY, "the other site's copy is not a secondary") \
+	X(DISKS_DIFFER, "the disks of the two sites differ in number or size") \
+	X(NO_SPACE, "the other site has no room left for the changes of a cycle") \
+	X(FAILED, "the other site's copy has failed")
+
+enum frame_verdict {
+#define X(name, text) FRAME_VERDICT_##name,
+	FRAME_VERDICT_LIST(X)
+#undef X
+	FRAME_VERDICTS,
+};
+const char *frame_verdict_text(enum frame_verdict verdict);
+
+#define FRAME_OFFER_DISKS_MAX 128u
+
+struct frame_offer {
+	char unit[FRAME_NAME_SIZE];
+	uint64_t committed;  /* newest epoch the primary has seen acknowledged */
+	uint32_t disk_count;
+	uint64_t sizes[FRAME_OFFER_DISKS_MAX];
+};
+#define FRAME_OFFER_SIZE_MAX (FRAME_NAME_SIZE + 16u + 8u * FRAME_OFFER_DISKS_MAX)
+uint32_t frame_offer_encode(const struct frame_offer *offer, uint8_t out[FRAME_OFFER_SIZE_MAX]);
+bool frame_offer_decode(const uint8_t *payload, uint32_t size, struct frame_offer *out_offer);
+
+struct frame_state {
+	enum frame_verdict verdict;
+	bool consistent;    /* the first full sync is complete */
+	uint64_t committed; /* newest epoch committed */
+	uint64_t wall_ms;   /* when it was cut */
+	uint64_t copy;      /* random, made with the secondary's unit file: another one is another copy */
+	char reason[160];   /* particulars for people; may be "" */
+};
+#define FRAME_STATE_SIZE (4u + 24u + 160u)
+void frame_state_encode(const struct frame_state *state, uint8_t out[FRAME_STATE_SIZE]);
+bool frame_state_decode(const uint8_t *payload, uint32_t size, struct frame_state *out_state);
+
+struct frame_end {
+	uint64_t frames;  /* data frames of this epoch */
+	uint64_t wall_ms; /* primary's wall clock at the cut */
+};
+#define FRAME_END_SIZE 16u
+void frame_end_encode(const struct frame_end *end, uint8_t out[FRAME_END_SIZE]);
+bool frame_end_decode(const uint8_t *payload, uint32_t size, struct frame_end *out_end);
+
+#endif

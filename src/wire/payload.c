@@ -1,0 +1,112 @@
+/* The small payloads: hello, offer, state, end. Lengths are exact, names end in a zero. */
+#include <string.h>
+
+#include "base/bytes.h"
+#include "wire/frame.h"
+
+/* A fixed field that must hold its final zero. */
+static bool name_decode(const uint8_t *field, uint32_t size, char *out)
+{
+	if (memchr(field, 0, size) == NULL)
+		return false;
+	memcpy(out, field, size);
+	return true;
+}
+
+void frame_hello_encode(const struct frame_hello *hello, uint8_t out[FRAME_HELLO_SIZE])
+{
+	memset(out, 0, FRAME_HELLO_SIZE);
+	out[0] = hello->version_min;
+	out[1] = hello->version_max;
+	memcpy(out + 4, hello->from, FRAME_NAME_SIZE);
+	memcpy(out + 4 + FRAME_NAME_SIZE, hello->to, FRAME_NAME_SIZE);
+	memcpy(out + 4 + 2 * FRAME_NAME_SIZE, hello->nonce, FRAME_NONCE_SIZE);
+}
+
+bool frame_hello_decode(const uint8_t *payload, uint32_t size, struct frame_hello *out_hello)
+{
+	if (size != FRAME_HELLO_SIZE)
+		return false;
+	out_hello->version_min = payload[0];
+	out_hello->version_max = payload[1];
+	memcpy(out_hello->nonce, payload + 4 + 2 * FRAME_NAME_SIZE, FRAME_NONCE_SIZE);
+	return name_decode(payload + 4, FRAME_NAME_SIZE, out_hello->from) &&
+	       name_decode(payload + 4 + FRAME_NAME_SIZE, FRAME_NAME_SIZE, out_hello->to);
+}
+
+const char *frame_verdict_text(enum frame_verdict verdict)
+{
+	static const char *const texts[FRAME_VERDICTS] = {
+#define X(name, text) text,
+		FRAME_VERDICT_LIST(X)
+#undef X
+	};
+
+	return verdict < FRAME_VERDICTS ? texts[verdict] : "?";
+}
+
+uint32_t frame_offer_encode(const struct frame_offer *offer, uint8_t out[FRAME_OFFER_SIZE_MAX])
+{
+	uint32_t at = FRAME_NAME_SIZE + 16;
+
+	memset(out, 0, at);
+	memcpy(out, offer->unit, FRAME_NAME_SIZE);
+	put_le64(out + FRAME_NAME_SIZE, offer->committed);
+	put_le32(out + FRAME_NAME_SIZE + 8, offer->disk_count);
+	for (uint32_t i = 0; i < offer->disk_count; i++, at += 8)
+		put_le64(out + at, offer->sizes[i]);
+	return at;
+}
+
+bool frame_offer_decode(const uint8_t *payload, uint32_t size, struct frame_offer *out_offer)
+{
+	uint32_t at = FRAME_NAME_SIZE + 16;
+
+	if (size < at || !name_decode(payload, FRAME_NAME_SIZE, out_offer->unit))
+		return false;
+	out_offer->committed = get_le64(payload + FRAME_NAME_SIZE);
+	out_offer->disk_count = get_le32(payload + FRAME_NAME_SIZE + 8);
+	if (out_offer->disk_count > FRAME_OFFER_DISKS_MAX || size != at + 8 * out_offer->disk_count)
+		return false;
+	for (uint32_t i = 0; i < out_offer->disk_count; i++, at += 8)
+		out_offer->sizes[i] = get_le64(payload + at);
+	return true;
+}
+
+void frame_state_encode(const struct frame_state *state, uint8_t out[FRAME_STATE_SIZE])
+{
+	memset(out, 0, FRAME_STATE_SIZE);
+	out[0] = (uint8_t)state->verdict;
+	out[1] = state->consistent;
+	put_le64(out + 4, state->committed);
+	put_le64(out + 12, state->wall_ms);
+	put_le64(out + 20, state->copy);
+	memcpy(out + 28, state->reason, sizeof state->reason);
+}
+
+bool frame_state_decode(const uint8_t *payload, uint32_t size, struct frame_state *out_state)
+{
+	if (size != FRAME_STATE_SIZE || payload[0] >= FRAME_VERDICTS || payload[1] > 1)
+		return false;
+	out_state->verdict = (enum frame_verdict)payload[0];
+	out_state->consistent = payload[1] == 1;
+	out_state->committed = get_le64(payload + 4);
+	out_state->wall_ms = get_le64(payload + 12);
+	out_state->copy = get_le64(payload + 20);
+	return name_decode(payload + 28, sizeof out_state->reason, out_state->reason);
+}
+
+void frame_end_encode(const struct frame_end *end, uint8_t out[FRAME_END_SIZE])
+{
+	put_le64(out, end->frames);
+	put_le64(out + 8, end->wall_ms);
+}
+
+bool frame_end_decode(const uint8_t *payload, uint32_t size, struct frame_end *out_end)
+{
+	if (size != FRAME_END_SIZE)
+		return false;
+	out_end->frames = get_le64(payload);
+	out_end->wall_ms = get_le64(payload + 8);
+	return true;
+}
