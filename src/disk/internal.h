@@ -1,0 +1,73 @@
+/* The disk's own state, shared by the files of this folder. One shard's thread. */
+#ifndef DISK_INTERNAL_H
+#define DISK_INTERNAL_H
+
+#include "base/list.h"
+#include "disk/change_map.h"
+#include "disk/disk.h"
+#include "disk/epoch.h"
+#include "disk/intent.h"
+#include "disk/kept.h"
+
+enum disk_tracking {
+	TRACKING_OFF,
+	TRACKING_EXPECTED, /* there are intents: writes wait until somebody says what this disk is */
+	TRACKING_LOADING,
+	TRACKING_ON,
+};
+
+enum disk_closed { CLOSED_NONE, CLOSED_CUT, CLOSED_SWEEP };
+
+struct disk {
+	struct env *env;
+	struct backend *backend;
+	char id[64];
+	char metadata_path[512];
+	uint64_t blocks, extents;
+	int failure;
+	bool writable;
+
+	struct list writes;   /* admitted and not ended: WRITE, ZERO, TRIM */
+	struct list waiting;  /* not admitted yet, in order */
+	struct env_io retry_io; /* a look at what waits, from the loop */
+	bool retry_pending;
+	uint64_t requests;    /* of any kind, not answered */
+
+	enum disk_tracking tracking;
+	struct change_map map;
+	struct intent intent;
+	struct kept kept;
+	uint64_t *touched; /* extents written since the last cooling began */
+	void (*on_ready)(void *data, int result);
+	void *ready_data;
+	enum disk_track track_how;
+	struct env_io track_io;
+	bool map_valid;
+
+	enum disk_closed closed;
+	uint64_t generation; /* of the closed epoch: readers of an abandoned one are told apart */
+	uint32_t side;       /* which of the two counts new writes belong to */
+	uint64_t side_count[2];
+	bool drained;
+	void (*on_drained)(void *data);
+	void *drained_data;
+	void (*on_dirty)(void *data);
+	void *dirty_data;
+	void (*on_shippable)(void *data);
+	void *shippable_data;
+	uint64_t *unread, *busy, *unshipped; /* blocks of the closed epoch */
+	uint64_t unshipped_count, ship_cursor;
+
+	bool cooling;
+	struct env_io cool_io;
+};
+
+/* disk.c */
+void disk_fail(struct disk *disk, int code, const char *what);
+void disk_retry(struct disk *disk); /* tries again to admit what waits */
+
+/* epoch.c: may this write be admitted now, as far as the closed epoch is concerned? Starts keeping old bytes if need be. */
+bool epoch_admits(struct disk *disk, uint64_t first, uint64_t last);
+void epoch_write_ended(struct disk *disk, uint32_t side);
+
+#endif
