@@ -1,0 +1,309 @@
+#include "repl/engine.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "repl/internal.h"
+
+#define TICK_NS SECOND_NS
+#define CLOSING_TICK_NS (5 * MS_NS)
+/* Marks of extents that were quiet for so long are removed: a power cut then compares less. */
+#define COOL_TICKS 10u
+
+const struct engine_limits engine_limits_default = {
+	.kept_bytes_max = UINT64_C(256) << 20,
+	.window_bytes_max = UINT64_C(16) << 20,
+	.staging_bytes_max = UINT64_C(1) << 40,
+	.cycle_ms_min = 500,
+};
+
+/* --- frames --- */
+
+static void on_message(struct engine *engine, struct link *link, const struct frame_header *header, const uint8_t *payload)
+{
+	if (engine->events.on_message != NULL && header->payload_size <= ENGINE_MESSAGE_MAX)
+		engine->events.on_message(engine->data, link_peer(link), header->type == FRAME_ANSWER, header->sequence, payload,
+					  header->payload_size);
+}
+
+/* Which half of a unit a frame is for. */
+static bool is_for_sender(enum frame_type type)
+{
+	return type == FRAME_UNIT_STATE || type == FRAME_SYNC_ACK || type == FRAME_EPOCH_ACK || type == FRAME_FLOW;
+}
+
+static void on_sender_frame(struct unit *unit, const struct frame_header *header, const uint8_t *payload)
+{
+	const struct sender *sender = &unit->sender;
+	uint64_t epoch = sender->phase == SENDER_SWEEPING ? 0 : sender->closed_epoch;
+
+	if (header->type == FRAME_UNIT_STATE)
+		handshake_on_state(unit, header, payload);
+	else if (header->term != unit->record.term || header->epoch != epoch)
+		return; /* of an epoch given up since */
+	else if (header->type == FRAME_SYNC_ACK)
+		full_sync_on_ack(unit, header->sequence);
+	else if (header->type == FRAME_EPOCH_ACK)
+		sender_on_epoch_ack(unit, header);
+	else
+		sender_on_flow(unit, header->sequence);
+}
+
+static void on_frame(void *data, struct link *link, const struct frame_header *header, const uint8_t *frame)
+{
+	struct engine *engine = data;
+	const uint8_t *payload = frame + FRAME_HEADER_SIZE;
+	struct unit *unit;
+
+	if (header->type == FRAME_MESSAGE || header->type == FRAME_ANSWER) {
+		on_message(engine, link, header, payload);
+		return;
+	}
+	if (header->type == FRAME_UNIT_OFFER) {
+		handshake_on_offer(engine, link, header, payload);
+		return;
+	}
+	unit = unit_find_lineage(engine, header->lineage);
+	if (unit == NULL || unit->peer != link || engine->closing)
+		return;
+	if (is_for_sender(header->type))
+		on_sender_frame(unit, header, payload);
+	else
+		receiver_on_frame(unit, header, frame);
+}
+
+static void on_link_state(void *data, struct link *link, bool up, const char *reason)
+{
+	struct engine *engine = data;
+
+	log_event(LOG_INFO, up ? "link.up" : "link.down", "peer=%s reason=\"%s\"", link_peer(link), reason);
+	list_for_each(entry, &engine->units) {
+		struct unit *unit = container_of(entry, struct unit, entry);
+
+		if (unit->peer != link)
+			continue;
+		if (up) {
+			sender_link_up(unit);
+		} else {
+			sender_link_down(unit, reason);
+			receiver_detach(unit, reason);
+		}
+	}
+	if (engine->events.on_link != NULL)
+		engine->events.on_link(engine->data, link_peer(link), up, reason);
+}
+
+/* --- the tick --- */
+
+static bool engine_is_idle(const struct engine *engine)
+{
+	list_for_each(entry, &engine->units) {
+		const struct unit *unit = container_of(entry, const struct unit, entry);
+
+		if (!unit_is_idle(unit) || unit->applier.running || !receiver_is_quiet(unit))
+			return false;
+	}
+	list_for_each(entry, &engine->disks) {
+		if (!disk_is_idle(container_of(entry, const struct engine_disk, entry)->disk))
+			return false;
+	}
+	return links_are_idle(engine->links);
+}
+
+static void engine_watch_disk(struct engine *engine, struct engine_disk *slot)
+{
+	int failure = disk_failure(slot->disk);
+
+	if (failure == 0 || slot->failure_told)
+		return;
+	slot->failure_told = true;
+	if (slot->unit != NULL)
+		unit_fail(slot->unit, "a disk failed", failure);
+	if (engine->events.on_disk_failed != NULL)
+		engine->events.on_disk_failed(engine->data, disk_id(slot->disk), failure);
+}
+
+static void on_tick(struct env_timer *timer)
+{
+	struct engine *engine = timer->data;
+
+	if (engine->closing) {
+		if (engine_is_idle(engine)) {
+			engine->on_shutdown(engine->shutdown_data);
+			return;
+		}
+		env_timer_start(engine->env, timer, env_now_ns(engine->env) + CLOSING_TICK_NS);
+		return;
+	}
+	engine->ticks++;
+	list_for_each(entry, &engine->disks) {
+		struct engine_disk *slot = container_of(entry, struct engine_disk, entry);
+
+		engine_watch_disk(engine, slot);
+		if (engine->ticks % COOL_TICKS == 0)
+			disk_cool(slot->disk);
+	}
+	list_for_each(entry, &engine->units) {
+		struct unit *unit = container_of(entry, struct unit, entry);
+
+		/* An apply that waited for room. */
+		if (unit->step == STEP_NONE && unit_follows(unit) && unit->record.committed > unit->record.applied &&
+		    !unit->receiver.committing)
+			apply_start(unit);
+		unit_step_continue(unit);
+	}
+	env_timer_start(engine->env, timer, env_now_ns(engine->env) + TICK_NS);
+}
+
+/* --- beginning and end --- */
+
+struct engine *engine_new(struct env *env, const char *directory, const char *site, const struct engine_limits *limits,
+			  const struct engine_events *events, void *data, struct error *error)
+{
+	static const struct link_handler handler = { .on_state = on_link_state, .on_frame = on_frame };
+	struct engine *engine = memory_new(1, sizeof *engine);
+	char units[sizeof engine->directory + 8];
+	int result;
+
+	engine->env = env;
+	engine->limits = *limits;
+	engine->events = *events;
+	engine->data = data;
+	list_init(&engine->disks);
+	list_init(&engine->units);
+	snprintf(engine->directory, sizeof engine->directory, "%s", directory);
+	snprintf(engine->site, sizeof engine->site, "%s", site);
+	snprintf(units, sizeof units, "%s/units", engine->directory);
+	result = env_directory_create(env, engine->directory);
+	if (result == 0)
+		result = env_directory_create(env, units);
+	if (result < 0) {
+		error_set_errno(error, result, "cannot make the folder %s", units);
+		free(engine);
+		return NULL;
+	}
+	engine->links = links_new(env, engine->site, &handler, engine);
+	engine->timer.on_fire = on_tick;
+	engine->timer.data = engine;
+	env_timer_start(env, &engine->timer, env_now_ns(env) + TICK_NS);
+	return engine;
+}
+
+void engine_shutdown(struct engine *engine, void (*on_done)(void *data), void *data)
+{
+	list_for_each(entry, &engine->units) {
+		struct unit *unit = container_of(entry, struct unit, entry);
+
+		if (unit_leads(unit))
+			sender_stop(unit, false);
+		receiver_detach(unit, "this site is stopping");
+	}
+	engine->closing = true;
+	engine->on_shutdown = on_done;
+	engine->shutdown_data = data;
+	links_close(engine->links);
+	env_timer_start(engine->env, &engine->timer, env_now_ns(engine->env));
+}
+
+void engine_free(struct engine *engine)
+{
+	env_timer_stop(engine->env, &engine->timer);
+	list_for_each(entry, &engine->units)
+		unit_free(container_of(entry, struct unit, entry));
+	list_for_each(entry, &engine->disks) {
+		struct engine_disk *slot = container_of(entry, struct engine_disk, entry);
+
+		disk_close(slot->disk);
+		free(slot);
+	}
+	links_free(engine->links);
+	free(engine);
+}
+
+/* --- links --- */
+
+int engine_listen(struct engine *engine, const char *address, struct error *error)
+{
+	return links_listen(engine->links, address, error);
+}
+
+const char *engine_address(const struct engine *engine)
+{
+	return links_address(engine->links);
+}
+
+int engine_add_peer(struct engine *engine, const char *peer, const char *address, const char *secret, struct error *error)
+{
+	return links_add(engine->links, peer, address, secret, error);
+}
+
+bool engine_peer_is_up(const struct engine *engine, const char *peer)
+{
+	struct link *link = links_find(engine->links, peer);
+
+	return link != NULL && link_is_up(link);
+}
+
+int engine_send_message(struct engine *engine, const char *peer, bool is_answer, uint64_t id, const void *bytes, size_t size)
+{
+	struct frame_header header = { .version = FRAME_VERSION_MAX, .type = is_answer ? FRAME_ANSWER : FRAME_MESSAGE,
+				       .sequence = id };
+	struct link *link = links_find(engine->links, peer);
+
+	if (link == NULL || !link_is_up(link))
+		return -ENOTCONN;
+	if (size > ENGINE_MESSAGE_MAX)
+		return -EMSGSIZE;
+	if (link_queued_bytes(link) > 4 * engine->limits.window_bytes_max)
+		return -EAGAIN;
+	link_send_small(link, &header, bytes, (uint32_t)size);
+	return 0;
+}
+
+/* --- disks --- */
+
+void engine_add_disk(struct engine *engine, struct disk *disk)
+{
+	struct engine_disk *slot = memory_new(1, sizeof *slot);
+
+	slot->disk = disk;
+	list_append(&engine->disks, &slot->entry);
+}
+
+static struct engine_disk *find_disk(struct engine *engine, const char *id)
+{
+	list_for_each(entry, &engine->disks) {
+		struct engine_disk *slot = container_of(entry, struct engine_disk, entry);
+
+		if (strcmp(disk_id(slot->disk), id) == 0)
+			return slot;
+	}
+	return NULL;
+}
+
+struct disk *engine_find_disk(struct engine *engine, const char *id)
+{
+	struct engine_disk *slot = find_disk(engine, id);
+
+	return slot == NULL ? NULL : slot->disk;
+}
+
+int engine_remove_disk(struct engine *engine, const char *id, struct error *error)
+{
+	struct engine_disk *slot = find_disk(engine, id);
+
+	if (slot == NULL)
+		return 0;
+	if (slot->unit != NULL)
+		return error_set(error, -EBUSY, "disk %s is in unit %s", id, slot->unit->spec.id);
+	if (!disk_is_idle(slot->disk))
+		return error_set(error, -EBUSY, "disk %s has requests in flight", id);
+	list_remove(&slot->entry);
+	disk_close(slot->disk);
+	free(slot);
+	return 0;
+}

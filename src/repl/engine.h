@@ -1,0 +1,152 @@
+/* The engine of one shard: its disks, its units and its links to peers, under one roof.
+ *
+ * Whoever runs a shard (the daemon; the simulator) makes one engine on an env, adds peers, disks and units, and gives
+ * commands; the engine answers with events. Commands are idempotent: repeated, they end in the same state. No system call,
+ * no lock; one thread. Strings are copied. */
+#ifndef REPL_ENGINE_H
+#define REPL_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct disk;
+struct engine;
+struct env;
+
+#define ENGINE_ID_SIZE 64      /* ids of disks, units, peers, with the final zero */
+#define ENGINE_UNIT_DISKS_MAX 128
+#define ENGINE_LINEAGE_SIZE 16
+#define ENGINE_MESSAGE_MAX (1024u * 1024u) /* bytes of one message between the sites' controls */
+
+enum unit_role {
+	UNIT_PRIMARY,   /* its disks are written here */
+	UNIT_SECONDARY, /* its disks follow the peer's */
+	UNIT_ROLES,
+};
+
+/* What the engine's unit is doing: a table in repl/unit.c says which may follow which. */
+enum unit_state {
+	UNIT_STOPPED,     /* tracking changes, not shipping */
+	UNIT_CONNECTING,  /* primary: wants to ship, waits for the peer; secondary: waits for the primary */
+	UNIT_FULL_SYNC,   /* first copy, in place */
+	UNIT_CATCHING_UP, /* there is a recovery point; the first cycle after a start is not committed yet */
+	UNIT_CYCLING,     /* in step: the newest cycle committed */
+	UNIT_FAILED_OVER, /* this side was the secondary and is writable now */
+	UNIT_SUPERSEDED,  /* this side was the primary; the peer has a higher term */
+	UNIT_FAILED,      /* a disk or a file failed: the reason says which */
+	UNIT_STATES,
+};
+const char *unit_state_name(enum unit_state state);
+
+struct unit_disk_spec {
+	char local_disk[ENGINE_ID_SIZE];
+	char remote_disk[ENGINE_ID_SIZE];
+};
+
+struct unit_spec {
+	char id[ENGINE_ID_SIZE]; /* the group's id, or the pair's for a pair in none; the same at both sites */
+	char peer[ENGINE_ID_SIZE];
+	enum unit_role role;
+	uint8_t lineage[ENGINE_LINEAGE_SIZE]; /* the same at both sites; random, made with the unit */
+	uint32_t rpo_ms;
+	uint32_t disk_count;
+	struct unit_disk_spec disks[ENGINE_UNIT_DISKS_MAX]; /* same order at both sites */
+};
+
+/* What is known of a unit now. Times in milliseconds of the primary's wall clock. */
+struct unit_status {
+	char id[ENGINE_ID_SIZE];
+	enum unit_role role;
+	enum unit_state state;
+	bool linked;              /* the peer is connected and agreed in the handshake */
+	bool idle;                /* nothing has changed since the recovery point: it is as good as now */
+	bool consistent;          /* the first full sync is complete: there is a recovery point */
+	uint64_t term;
+	uint64_t epoch;           /* primary: the open one; secondary: the newest committed */
+	uint64_t recovery_epoch;  /* newest committed at the secondary, as far as this side knows; 0: none */
+	uint64_t recovery_wall_ms;/* when that epoch was cut */
+	uint64_t dirty_bytes;     /* primary: changed and not committed at the secondary */
+	uint64_t total_bytes;     /* this copy (full sync or cycle): bytes to look at */
+	uint64_t done_bytes;      /* of them done */
+	uint64_t rate_bytes;      /* per second, over the last seconds, as shipped or received */
+	uint64_t shipped_bytes;   /* since start of the daemon: frames' payloads to the peer */
+	uint64_t abandoned;       /* epochs given up and merged since start of the daemon */
+	char reason[160];         /* why it waits or failed, one sentence; "" when all is well */
+};
+
+struct engine_limits {
+	uint64_t kept_bytes_max;      /* memory for old bytes of closed epochs, a unit */
+	uint64_t window_bytes_max;    /* shipped and not yet acknowledged, a link */
+	uint64_t staging_bytes_max;   /* staging file of one epoch at the secondary */
+	uint32_t cycle_ms_min;        /* shortest cycle */
+};
+extern const struct engine_limits engine_limits_default;
+
+/* Called on the engine's thread; may call engine functions, but not close the unit or the engine. Borrows. */
+struct engine_events {
+	/* State, reason, role, term, recovery point or link of a unit changed; or progress moved (a few times a second). */
+	void (*on_unit)(void *data, const struct unit_status *status);
+	/* The link to a peer came up or went down; `reason` one sentence when down. */
+	void (*on_link)(void *data, const char *peer, bool up, const char *reason);
+	/* A message of the peer's control. Requests carry an id to be given back with the answer; answers carry the id of the
+	 * request they belong to. `bytes` need not be text. */
+	void (*on_message)(void *data, const char *peer, bool is_answer, uint64_t id, const void *bytes, size_t size);
+	/* A disk failed for good. */
+	void (*on_disk_failed)(void *data, const char *disk, int code);
+};
+
+/* `directory`: where units keep their files ("<directory>/units/..."); made when missing. `site` is this site's name as the
+ * peers know it. Gives the engine, or NULL with the error. */
+struct engine *engine_new(struct env *env, const char *directory, const char *site, const struct engine_limits *limits,
+			  const struct engine_events *events, void *data, struct error *error);
+/* Ends links and cycles, then calls on_done from the loop once nothing of the engine's own is in flight. */
+void engine_shutdown(struct engine *engine, void (*on_done)(void *data), void *data);
+/* After the shutdown; nothing may be in flight on the disks from outside. Closes the disks added, frees all. */
+void engine_free(struct engine *engine);
+
+/* --- links --- */
+
+/* Listens for peers. */
+int engine_listen(struct engine *engine, const char *address, struct error *error);
+/* The address listened on, as bound; "" when not listening. Borrows. */
+const char *engine_address(const struct engine *engine);
+/* Names a peer. With an address it is dialled (again and again) when this site's name sorts before the peer's; the
+ * other waits to be dialled. The secret is the one both configurations hold. */
+int engine_add_peer(struct engine *engine, const char *peer, const char *address, const char *secret, struct error *error);
+bool engine_peer_is_up(const struct engine *engine, const char *peer);
+/* Sends a message to the peer's control; -ENOTCONN when the link is down, -EMSGSIZE, -EAGAIN when too much waits. Ids of
+ * requests are the caller's. A link that breaks loses messages: the caller has its own time limit. */
+int engine_send_message(struct engine *engine, const char *peer, bool is_answer, uint64_t id, const void *bytes, size_t size);
+
+/* --- disks --- */
+
+/* The engine takes the disk and closes it in engine_remove_disk or engine_free. */
+void engine_add_disk(struct engine *engine, struct disk *disk);
+struct disk *engine_find_disk(struct engine *engine, const char *id); /* NULL; borrows */
+/* -EBUSY while a unit uses it or a request is in flight. */
+int engine_remove_disk(struct engine *engine, const char *id, struct error *error);
+
+/* --- units; each command is idempotent --- */
+
+/* Brings a unit to life in state STOPPED (or what its file says: FAILED_OVER, SUPERSEDED), reading or making its file. A unit
+ * that exists with the same lineage takes the new rpo; other membership needs it STOPPED. Secondary disks become
+ * read-only. */
+int engine_open_unit(struct engine *engine, const struct unit_spec *spec, struct error *error);
+/* Forgets the unit and removes its files; its disks are untracked, and writable again. */
+int engine_remove_unit(struct engine *engine, const char *id, struct error *error);
+/* Primary: ship from now on (both sides' calls are welcome; the secondary follows the primary). one_shot: stop by itself
+ * after one complete cycle. */
+int engine_start_unit(struct engine *engine, const char *id, bool one_shot, struct error *error);
+/* Primary: stop shipping. The open cycle is abandoned, the secondary keeps its last recovery point. */
+int engine_stop_unit(struct engine *engine, const char *id, struct error *error);
+/* Secondary: finish applying the newest committed epoch, discard anything later, raise the term, track changes, become
+ * writable. Completes by an on_unit with state FAILED_OVER. -ENODATA before the first full sync is complete. */
+int engine_failover_unit(struct engine *engine, const char *id, struct error *error);
+int engine_set_rpo(struct engine *engine, const char *id, uint32_t rpo_ms, struct error *error);
+/* False when unknown. */
+bool engine_unit_status(struct engine *engine, const char *id, struct unit_status *out_status);
+
+#endif

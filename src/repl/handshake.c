@@ -1,0 +1,176 @@
+/* Who may ship to whom: the primary offers, the secondary decides, and its durable values are the truth.
+ *
+ * The decision, first row that fits (offer: what the primary said; mine: the secondary's record):
+ *   H1 no unit of this lineage, none of this name      -> unknown unit
+ *   H2 no unit of this lineage, but one of this name   -> unrelated
+ *   H3 my term is higher                               -> superseded
+ *   H4 I am not a secondary                            -> not secondary
+ *   H5 I have failed                                   -> failed
+ *   H6 the primary saw a later epoch committed here    -> behind (restored from an old backup)
+ *   H7 disks differ in number or size                  -> disks differ
+ *   H8 otherwise                                       -> welcome; a higher term of the primary is taken over, durably
+ * The primary checks on its side that the copy is the one it has synced (P1), and that it is not behind (P2). */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "repl/internal.h"
+
+static void handshake_answer(struct link *link, const struct frame_header *offer, struct unit *unit,
+			     enum frame_verdict verdict, const char *reason)
+{
+	struct frame_header header = { .version = FRAME_VERSION_MAX, .type = FRAME_UNIT_STATE };
+	struct frame_state state = { .verdict = verdict };
+	uint8_t payload[FRAME_STATE_SIZE];
+
+	memcpy(header.lineage, offer->lineage, sizeof header.lineage);
+	if (unit != NULL) {
+		header.term = unit->record.term;
+		state.consistent = unit->record.consistent;
+		state.committed = unit->record.committed;
+		state.wall_ms = unit->record.committed_wall_ms;
+		state.copy = unit->record.copy;
+	}
+	snprintf(state.reason, sizeof state.reason, "%s", reason);
+	frame_state_encode(&state, payload);
+	link_send_small(link, &header, payload, sizeof payload);
+	if (verdict != FRAME_VERDICT_WELCOME)
+		log_event(LOG_WARNING, "unit.refused", "unit=%s peer=%s verdict=\"%s\" reason=\"%s\"",
+			  unit == NULL ? "?" : unit->spec.id, link_peer(link), frame_verdict_text(verdict), reason);
+}
+
+void handshake_refuse(struct unit *unit, enum frame_verdict verdict, const char *reason)
+{
+	struct frame_header header;
+
+	unit_header(unit, FRAME_UNIT_STATE, 0, 0, &header);
+	handshake_answer(unit->peer, &header, unit, verdict, reason);
+}
+
+static bool handshake_disks_match(const struct unit *unit, const struct frame_offer *offer)
+{
+	if (offer->disk_count != unit->spec.disk_count)
+		return false;
+	for (uint32_t i = 0; i < offer->disk_count; i++) {
+		if (offer->sizes[i] != disk_size(unit->disks[i].disk))
+			return false;
+	}
+	return true;
+}
+
+static enum frame_verdict handshake_decide(const struct unit *unit, const struct frame_header *header,
+					   const struct frame_offer *offer)
+{
+	if (header->term < unit->record.term)
+		return FRAME_VERDICT_SUPERSEDED; /* H3 */
+	if (!unit_follows(unit))
+		return FRAME_VERDICT_NOT_SECONDARY; /* H4 */
+	if (unit->state == UNIT_FAILED)
+		return FRAME_VERDICT_FAILED; /* H5 */
+	if (offer->committed > unit->record.committed)
+		return FRAME_VERDICT_BEHIND; /* H6 */
+	if (!handshake_disks_match(unit, offer))
+		return FRAME_VERDICT_DISKS_DIFFER; /* H7 */
+	return FRAME_VERDICT_WELCOME; /* H8 */
+}
+
+static void on_term_written(struct record_write *write, int result)
+{
+	struct unit *unit = write->data;
+	struct frame_header header;
+
+	unit->record_writing = false;
+	if (result < 0) {
+		unit_fail(unit, "writing the unit's record", result);
+		return;
+	}
+	if (!unit_follows(unit) || !link_is_up(unit->peer))
+		return;
+	unit_header(unit, FRAME_UNIT_STATE, 0, 0, &header);
+	receiver_attach(unit);
+	handshake_answer(unit->peer, &header, unit, FRAME_VERDICT_WELCOME, "");
+}
+
+void handshake_on_offer(struct engine *engine, struct link *link, const struct frame_header *header, const uint8_t *payload)
+{
+	struct unit *unit = unit_find_lineage(engine, header->lineage);
+	enum frame_verdict verdict;
+	struct frame_offer offer;
+
+	if (!frame_offer_decode(payload, header->payload_size, &offer))
+		return;
+	if (unit == NULL) {
+		verdict = unit_find(engine, offer.unit) == NULL ? FRAME_VERDICT_UNKNOWN_UNIT : FRAME_VERDICT_UNRELATED;
+		handshake_answer(link, header, NULL, verdict, frame_verdict_text(verdict)); /* H1, H2 */
+		return;
+	}
+	if (unit->step != STEP_NONE || unit->failover_wanted || unit->record_writing || unit->peer != link)
+		return; /* busy: the primary offers again */
+	verdict = handshake_decide(unit, header, &offer);
+	if (verdict == FRAME_VERDICT_WELCOME && header->term > unit->record.term) {
+		unit->record.term = header->term;
+		unit->record_writing = true;
+		record_write(&unit->file, &unit->record_write, &unit->record, on_term_written, unit);
+		return;
+	}
+	if (verdict == FRAME_VERDICT_WELCOME)
+		receiver_attach(unit);
+	handshake_answer(link, header, unit, verdict, verdict == FRAME_VERDICT_FAILED ? unit->reason : "");
+}
+
+static void on_copy_written(struct record_write *write, int result)
+{
+	struct unit *unit = write->data;
+
+	unit->sender.record_writing = false;
+	if (result < 0)
+		unit_fail(unit, "writing the unit's record", result);
+	else if (unit->sender.phase == SENDER_OFFERING && link_is_up(unit->peer))
+		sender_welcomed(unit);
+}
+
+static void handshake_welcome(struct unit *unit, const struct frame_state *state)
+{
+	struct record *record = &unit->record;
+
+	if (record->copy != 0 && record->copy != state->copy) { /* P1 */
+		sender_wait(unit, "the copy at the other site is not the one that was synced: delete the pair and make it anew");
+		return;
+	}
+	if (state->committed < record->committed) { /* P2 */
+		sender_wait(unit, frame_verdict_text(FRAME_VERDICT_BEHIND));
+		return;
+	}
+	unit->sender.peer_consistent = state->consistent;
+	if (record->copy == state->copy && record->committed == state->committed) {
+		sender_welcomed(unit);
+		return;
+	}
+	/* Durable before anything rests on it: which copy this is, and that an epoch whose acknowledgement was lost is there. */
+	record->copy = state->copy;
+	record->committed = state->committed;
+	record->committed_wall_ms = state->wall_ms;
+	record->consistent = state->consistent;
+	unit->sender.record_writing = true;
+	record_write(&unit->file, &unit->sender.record_write, record, on_copy_written, unit);
+}
+
+void handshake_on_state(struct unit *unit, const struct frame_header *header, const uint8_t *payload)
+{
+	struct frame_state state;
+
+	if (unit->record.condition != RECORD_LEADING || unit->step != STEP_NONE || unit->state == UNIT_FAILED ||
+	    !frame_state_decode(payload, header->payload_size, &state))
+		return;
+	if (state.verdict == FRAME_VERDICT_WELCOME) {
+		if (unit->sender.phase == SENDER_OFFERING && !unit->sender.record_writing)
+			handshake_welcome(unit, &state);
+		return;
+	}
+	if (state.verdict == FRAME_VERDICT_SUPERSEDED && header->term > unit->record.term) {
+		unit_supersede(unit, header->term);
+		return;
+	}
+	if (unit->sender.started)
+		sender_wait(unit, state.reason[0] != 0 ? state.reason : frame_verdict_text(state.verdict));
+}

@@ -1,0 +1,254 @@
+/* The engine's own state, shared by the files of this folder. One shard's thread, no lock.
+ *
+ * A unit has one of two halves at work: the sender (sender.c, ship.c, full_sync.c) where it leads, the receiver (receiver.c,
+ * apply.c) where it follows. unit.c owns `state` and moves it; handshake.c decides who may talk to whom. */
+#ifndef REPL_INTERNAL_H
+#define REPL_INTERNAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "disk/disk.h"
+#include "disk/epoch.h"
+#include "env/env.h"
+#include "repl/engine.h"
+#include "repl/link.h"
+#include "repl/record.h"
+#include "wire/frame.h"
+
+#define MS_NS UINT64_C(1000000)
+#define SECOND_NS (1000 * MS_NS)
+
+struct engine {
+	struct env *env;
+	char directory[512];
+	char site[ENGINE_ID_SIZE];
+	struct engine_limits limits;
+	struct engine_events events;
+	void *data;
+	struct links *links;
+	struct list disks; /* of struct engine_disk */
+	struct list units;
+	struct env_timer timer; /* cooling of marks, retries, shutdown */
+	uint64_t ticks;
+	bool closing;
+	void (*on_shutdown)(void *data);
+	void *shutdown_data;
+};
+
+struct engine_disk {
+	struct list entry;
+	struct disk *disk;
+	struct unit *unit; /* that uses it, or NULL */
+	bool failure_told;
+};
+
+/* --- the sender --- */
+
+enum sender_phase {
+	SENDER_OFF,        /* not started, or nobody to talk to */
+	SENDER_OFFERING,   /* offer sent, waiting for the state */
+	SENDER_SWEEPING,   /* first full sync */
+	SENDER_WAITING,    /* between cycles */
+	SENDER_RESERVING,  /* epoch numbers are being reserved before a cut */
+	SENDER_DRAINING,   /* cut; waiting for the writes admitted before it */
+	SENDER_SHIPPING,
+	SENDER_ENDING,     /* all sent; waiting for the commit */
+	SENDER_PROVING,    /* committed; our record of it is being written */
+	SENDER_PHASES,
+};
+
+#define SHIPS_MAX 4u /* data frames being read at a time, a unit */
+#define SHIP_RUNS_MAX 256u
+#define SENT_MAX 4096u /* data frames not yet acknowledged, a unit; a power of two */
+
+struct ship; /* one data frame being read */
+
+/* A data frame on its way, until FLOW (or SYNC_ACK) says it has been written. */
+struct sent {
+	uint64_t sequence;
+	uint64_t bytes;
+};
+
+struct sweep_run {
+	struct list link;
+	uint32_t disk;
+	uint64_t sequence;
+	struct disk_run run;
+};
+
+struct sender {
+	enum sender_phase phase;
+	bool started, one_shot;
+	bool offered_ever;
+	bool commit_needed;  /* the secondary has no recovery point yet, or a start wants one */
+	bool peer_consistent;
+	uint64_t generation; /* grows whenever what is in flight loses its meaning */
+	uint64_t epoch;      /* the open one */
+	uint64_t closed_epoch, closed_wall_ms;
+	uint64_t cut_ns, next_cut_ns, retry_ns;
+	uint32_t draining;   /* disks not drained yet */
+	uint32_t ship_disk;
+	uint32_t ships;      /* struct ship in flight of this generation */
+	uint64_t sequence;   /* of the last data frame */
+	uint64_t unacked_bytes;
+	struct sent sent[SENT_MAX];
+	uint64_t sent_first, sent_last;
+	uint64_t sweep_from; /* block, in ship_disk */
+	uint64_t sweep_unended_bytes, sweep_ended;
+	struct list sweep_runs; /* not yet stable at the secondary */
+	struct record_write record_write;
+	bool record_writing;
+	struct env_timer timer;
+};
+
+/* --- the receiver --- */
+
+struct receiver {
+	bool attached;        /* a primary has been welcomed on the present link */
+	uint64_t generation;
+	uint64_t epoch;       /* being staged; 0: none */
+	uint64_t next_sequence;
+	uint32_t stage;       /* the file it goes to */
+	struct env_file *stages[2];
+	uint64_t staged_bytes, frames;
+	uint32_t writes;      /* staging writes of this epoch, in flight or held */
+	uint32_t stale_writes;/* of epochs discarded since */
+	struct list held;     /* frames that wait until those are out of the way */
+	bool ended;           /* EPOCH_END has come */
+	struct frame_end end;
+	bool committing;
+	struct list sync_frames; /* in-place frames being written, in order */
+	uint64_t sync_barrier;   /* SYNC_END's sequence, 0: none */
+	uint32_t syncs;          /* disks being synced */
+	uint64_t sync_sequence, sync_generation; /* of that sync */
+	int sync_result;
+	struct env_io io;
+	struct env_io *disk_ios; /* one a disk */
+	struct record_write record_write;
+	uint64_t idle_wall_ms, idle_ns; /* UNIT_IDLE: the recovery point was as good as now at idle_ns */
+	bool idle;
+};
+
+/* Applying the committed epoch: a small machine of its own, since it may run while the next one is staged. */
+struct applier {
+	bool running;
+	uint64_t epoch, offset, size;
+	uint32_t stage;
+	uint32_t frames;      /* in flight */
+	bool reading;
+	int result;
+	uint8_t *buffer;
+	struct env_io io;
+	struct env_io *disk_ios;
+	uint32_t syncs;
+	struct record_write record_write;
+};
+
+struct unit_disk {
+	struct unit *unit;
+	struct engine_disk *slot;
+	struct disk *disk;
+};
+
+enum unit_step { /* opening and failing over, one at a time */
+	STEP_NONE,
+	STEP_LOADING,  /* record, then tracking */
+	STEP_FAILING_OVER,
+	STEP_REMOVING,
+};
+
+struct unit {
+	struct list entry;
+	struct engine *engine;
+	struct unit_spec spec;
+	struct link *peer;
+	enum unit_state state;
+	enum unit_step step;
+	bool failover_wanted;
+	struct record record;
+	struct record_file file;
+	bool file_open;
+	struct record_write record_write; /* of unit.c: loading, failing over, superseded */
+	bool record_writing;
+	uint32_t tracking;  /* disks being loaded */
+	int step_result;
+	struct unit_disk disks[ENGINE_UNIT_DISKS_MAX];
+	struct kept_budget kept;
+	struct sender sender;
+	struct receiver receiver;
+	struct applier applier;
+	uint32_t in_flight; /* I/O of the unit's own, of whatever kind */
+	/* for people */
+	char reason[160];
+	uint64_t total_bytes, done_bytes, shipped_bytes, abandoned;
+	uint64_t rate_bytes, rate_mark_ns, rate_mark_bytes, rate_total;
+	uint64_t told_ns;
+};
+
+/* unit.c */
+void unit_move(struct unit *unit, enum unit_state state, const char *reason);
+void unit_fail(struct unit *unit, const char *what, int code);
+void unit_tell(struct unit *unit, bool now); /* on_unit; not `now`: at most a few times a second */
+void unit_count(struct unit *unit, uint64_t bytes);
+bool unit_leads(const struct unit *unit);
+bool unit_follows(const struct unit *unit);
+void unit_header(const struct unit *unit, enum frame_type type, uint64_t epoch, uint64_t sequence, struct frame_header *out);
+void unit_step_continue(struct unit *unit);
+void unit_supersede(struct unit *unit, uint64_t term);
+struct unit *unit_find(struct engine *engine, const char *id);
+struct unit *unit_find_lineage(struct engine *engine, const uint8_t lineage[ENGINE_LINEAGE_SIZE]);
+void unit_status_fill(struct unit *unit, struct unit_status *out_status);
+bool unit_is_idle(const struct unit *unit);
+void unit_free(struct unit *unit);
+
+/* handshake.c */
+void handshake_on_offer(struct engine *engine, struct link *link, const struct frame_header *header, const uint8_t *payload);
+void handshake_on_state(struct unit *unit, const struct frame_header *header, const uint8_t *payload);
+void handshake_refuse(struct unit *unit, enum frame_verdict verdict, const char *reason);
+
+/* sender.c */
+void sender_init(struct unit *unit);
+void sender_start(struct unit *unit);
+void sender_stop(struct unit *unit, bool tell_peer);
+void sender_link_up(struct unit *unit);
+void sender_link_down(struct unit *unit, const char *reason);
+void sender_welcomed(struct unit *unit);
+void sender_wait(struct unit *unit, const char *reason); /* offer again later */
+void sender_abandon(struct unit *unit);
+void sender_on_flow(struct unit *unit, uint64_t sequence);
+void sender_on_epoch_ack(struct unit *unit, const struct frame_header *header);
+void sender_shipped(struct unit *unit); /* every block of the closed epoch is on its way */
+bool sender_may_send(const struct unit *unit);
+void sender_sent(struct unit *unit, uint64_t bytes);
+void sender_cut_soon(struct unit *unit);
+
+/* ship.c */
+void ship_pump(struct unit *unit);
+/* Begins one data frame of ship_disk; false when that disk has no block to give now. */
+bool ship_begin(struct unit *unit, bool sweep);
+/* full_sync.c */
+void full_sync_begin(struct unit *unit);
+void full_sync_pump(struct unit *unit);
+void full_sync_on_ack(struct unit *unit, uint64_t sequence);
+void full_sync_forget(struct unit *unit);
+
+/* receiver.c */
+void receiver_init(struct unit *unit);
+int receiver_open_stages(struct unit *unit);
+void receiver_fini(struct unit *unit);
+void receiver_attach(struct unit *unit);
+void receiver_detach(struct unit *unit, const char *reason);
+void receiver_on_frame(struct unit *unit, const struct frame_header *header, const uint8_t *frame);
+bool receiver_is_quiet(const struct unit *unit);
+void receiver_commit_continue(struct unit *unit);
+
+/* apply.c */
+void apply_start(struct unit *unit);
+/* Writes the ranges of a data frame in place; on_done once, with 0 or a negative errno; takes the bytes. */
+void apply_frame(struct unit *unit, uint8_t *frame, void (*on_done)(struct unit *unit, void *data, int result), void *data);
+/* Syncs every disk of the unit; ios has one a disk. */
+void apply_sync_disks(struct unit *unit, struct env_io *ios, uint32_t *count, void (*on_done)(struct env_io *io, int result));
+
+#endif

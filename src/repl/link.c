@@ -1,0 +1,650 @@
+/* A connection's life is a table: each state permits one frame type at a time until it is up.
+ *
+ *   dialler:   CONNECTING -> (connected, sends HELLO) GREETED -> (HELLO, sends PROOF) PROVING -> (PROOF) UP
+ *   listener:  ACCEPTED -> (HELLO, sends HELLO) CHALLENGED -> (PROOF, sends PROOF) UP
+ */
+#include "repl/link.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "env/env.h"
+
+#define SECOND_NS UINT64_C(1000000000)
+#define TICK_NS SECOND_NS
+#define HANDSHAKE_NS (10 * SECOND_NS)
+#define PING_AFTER_NS (5 * SECOND_NS)   /* nothing received for so long: ask */
+#define SILENT_NS (15 * SECOND_NS)      /* nothing received for so long: gone */
+#define REDIAL_NS_MIN (SECOND_NS / 5)
+#define REDIAL_NS_MAX (5 * SECOND_NS)
+#define STRANGER_PAYLOAD_MAX 4096u      /* before the proof */
+#define STRANGERS_MAX 64u               /* connections that have proved nothing yet */
+#define SECRET_SIZE_MIN 16u
+#define SEND_IOV 16
+#define RECEIVE_BUFFER (FRAME_HEADER_SIZE + FRAME_PAYLOAD_MAX)
+
+enum connection_state { CONNECTION_CONNECTING, CONNECTION_GREETED, CONNECTION_PROVING, CONNECTION_ACCEPTED,
+			CONNECTION_CHALLENGED, CONNECTION_UP, CONNECTION_CLOSED };
+
+struct connection {
+	struct list entry; /* of links->connections */
+	struct links *links;
+	struct link *link; /* whom it belongs to; NULL for an accepted stranger */
+	struct env_socket *socket;
+	enum connection_state state;
+	bool receiving, sending, connecting;
+	uint64_t began_ns, received_ns;
+	struct env_io receive_io, send_io, connect_io;
+	uint8_t nonce[FRAME_NONCE_SIZE], peer_nonce[FRAME_NONCE_SIZE];
+	uint8_t version;
+	uint8_t *buffer;
+	size_t filled;
+	struct list queue; /* of struct frame_out */
+	struct iovec iov[SEND_IOV];
+	int iov_count;
+};
+
+struct link {
+	struct list entry; /* of links->peers */
+	struct links *links;
+	char peer[FRAME_NAME_SIZE];
+	char address[256];
+	char *secret;
+	bool dials;
+	struct connection *up;     /* the one that proved itself */
+	struct connection *dialling;
+	uint64_t redial_ns, redial_at_ns;
+	size_t queued_bytes;
+	char reason[160];
+};
+
+struct links {
+	struct env *env;
+	char site[FRAME_NAME_SIZE];
+	struct link_handler handler;
+	void *data;
+	struct list peers, connections;
+	struct env_listener *listener;
+	struct env_timer timer;
+	uint32_t strangers;
+	bool closing;
+};
+
+static void connection_close(struct connection *connection, const char *reason);
+static void connection_receive(struct connection *connection);
+static void connection_send(struct connection *connection);
+
+struct frame_out *frame_out_new(size_t payload_size_max)
+{
+	struct frame_out *frame = malloc(sizeof *frame + FRAME_HEADER_SIZE + payload_size_max);
+
+	if (frame == NULL)
+		abort();
+	list_init(&frame->link);
+	frame->size = 0;
+	return frame;
+}
+
+/* --- connections --- */
+
+static struct connection *connection_new(struct links *links, struct link *link, enum connection_state state)
+{
+	struct connection *connection = memory_new(1, sizeof *connection);
+
+	connection->links = links;
+	connection->link = link;
+	connection->state = state;
+	connection->began_ns = connection->received_ns = env_now_ns(links->env);
+	connection->buffer = memory_new(1, RECEIVE_BUFFER);
+	list_init(&connection->queue);
+	list_append(&links->connections, &connection->entry);
+	env_random(links->env, connection->nonce, sizeof connection->nonce);
+	return connection;
+}
+
+static void connection_drop_queue(struct connection *connection)
+{
+	struct list *entry;
+
+	while ((entry = list_pop(&connection->queue)) != NULL) {
+		struct frame_out *frame = container_of(entry, struct frame_out, link);
+
+		if (connection->link != NULL && connection->link->up == connection)
+			connection->link->queued_bytes -= frame->size;
+		free(frame);
+	}
+}
+
+static void connection_free_when_idle(struct connection *connection)
+{
+	if (connection->state != CONNECTION_CLOSED || connection->receiving || connection->sending || connection->connecting)
+		return;
+	connection_drop_queue(connection);
+	list_remove(&connection->entry);
+	free(connection->buffer);
+	free(connection);
+}
+
+static void connection_close(struct connection *connection, const char *reason)
+{
+	struct link *link = connection->link;
+	struct links *links = connection->links;
+
+	if (connection->state == CONNECTION_CLOSED)
+		return;
+	if (link == NULL || connection->state == CONNECTION_ACCEPTED || connection->state == CONNECTION_CHALLENGED)
+		links->strangers--;
+	connection->state = CONNECTION_CLOSED;
+	if (connection->socket != NULL)
+		env_socket_close(connection->socket);
+	connection->socket = NULL;
+	if (link == NULL) {
+		log_event(LOG_WARNING, "link.refused", "reason=\"%s\"", reason);
+	} else {
+		if (link->dialling == connection)
+			link->dialling = NULL;
+		if (!connection->sending)
+			connection_drop_queue(connection);
+		if (link->up == connection) {
+			link->up = NULL;
+			link->queued_bytes = 0;
+			link->redial_ns = REDIAL_NS_MIN;
+			link->redial_at_ns = env_now_ns(links->env) + REDIAL_NS_MIN;
+			snprintf(link->reason, sizeof link->reason, "%s", reason);
+			links->handler.on_state(links->data, link, false, reason);
+		} else if (link->up == NULL) {
+			snprintf(link->reason, sizeof link->reason, "%s", reason);
+		}
+	}
+	if (!links->closing)
+		env_timer_start(links->env, &links->timer, env_now_ns(links->env) + REDIAL_NS_MIN);
+	connection_free_when_idle(connection);
+}
+
+static void connection_queue(struct connection *connection, struct frame_out *frame, const struct frame_header *header)
+{
+	frame_encode(header, frame->bytes);
+	frame->size = FRAME_HEADER_SIZE + header->payload_size;
+	list_append(&connection->queue, &frame->link);
+	if (connection->link != NULL && connection->link->up == connection)
+		connection->link->queued_bytes += frame->size;
+	connection_send(connection);
+}
+
+static void connection_queue_small(struct connection *connection, enum frame_type type, const void *payload, uint32_t size)
+{
+	struct frame_out *frame = frame_out_new(size);
+	struct frame_header header = { .version = FRAME_VERSION_MAX, .type = type, .payload_size = size };
+
+	if (size > 0)
+		memcpy(frame->bytes + FRAME_HEADER_SIZE, payload, size);
+	connection_queue(connection, frame, &header);
+}
+
+static void on_sent(struct env_io *io, int result)
+{
+	struct connection *connection = io->data;
+	struct link *link = connection->link;
+
+	connection->sending = false;
+	for (int i = 0; i < connection->iov_count; i++) {
+		struct frame_out *frame = container_of(list_pop(&connection->queue), struct frame_out, link);
+
+		if (link != NULL && link->up == connection)
+			link->queued_bytes -= frame->size;
+		free(frame);
+	}
+	if (connection->state == CONNECTION_CLOSED)
+		connection_free_when_idle(connection);
+	else if (result < 0)
+		connection_close(connection, "the connection broke while sending");
+	else
+		connection_send(connection);
+}
+
+static void connection_send(struct connection *connection)
+{
+	if (connection->sending || connection->state == CONNECTION_CLOSED || list_is_empty(&connection->queue))
+		return;
+	connection->iov_count = 0;
+	list_for_each(entry, &connection->queue) {
+		struct frame_out *frame = container_of(entry, struct frame_out, link);
+
+		connection->iov[connection->iov_count++] = (struct iovec){ .iov_base = frame->bytes, .iov_len = frame->size };
+		if (connection->iov_count == SEND_IOV)
+			break;
+	}
+	connection->sending = true;
+	connection->send_io = (struct env_io){ .on_done = on_sent, .data = connection };
+	env_socket_send(connection->socket, &connection->send_io, connection->iov, connection->iov_count);
+}
+
+/* --- proving who one is --- */
+
+static void connection_hello(struct connection *connection)
+{
+	struct frame_hello hello = { .version_min = FRAME_VERSION_MIN, .version_max = FRAME_VERSION_MAX };
+	uint8_t payload[FRAME_HELLO_SIZE];
+
+	memcpy(hello.from, connection->links->site, sizeof hello.from);
+	memcpy(hello.to, connection->link->peer, sizeof hello.to);
+	memcpy(hello.nonce, connection->nonce, sizeof hello.nonce);
+	frame_hello_encode(&hello, payload);
+	connection_queue_small(connection, FRAME_HELLO, payload, sizeof payload);
+}
+
+/* What one side says to prove itself: bound to both names, both nonces, the version, and who says it. */
+static void connection_proof(const struct connection *connection, bool of_dialler, bool by_me, uint8_t out[SHA256_SIZE])
+{
+	const struct link *link = connection->link;
+	uint8_t text[32 + 2 * FRAME_NAME_SIZE + 2 * FRAME_NONCE_SIZE] = "offsite link 1";
+	const char *speaker = by_me ? connection->links->site : link->peer;
+	const char *listener = by_me ? link->peer : connection->links->site;
+
+	text[30] = connection->version;
+	text[31] = of_dialler;
+	memcpy(text + 32, speaker, FRAME_NAME_SIZE);
+	memcpy(text + 32 + FRAME_NAME_SIZE, listener, FRAME_NAME_SIZE);
+	memcpy(text + 32 + 2 * FRAME_NAME_SIZE, by_me ? connection->nonce : connection->peer_nonce, FRAME_NONCE_SIZE);
+	memcpy(text + 32 + 2 * FRAME_NAME_SIZE + FRAME_NONCE_SIZE, by_me ? connection->peer_nonce : connection->nonce,
+	       FRAME_NONCE_SIZE);
+	hash_hmac_sha256(link->secret, strlen(link->secret), text, sizeof text, out);
+}
+
+static void connection_prove(struct connection *connection, bool dialler)
+{
+	uint8_t proof[SHA256_SIZE];
+
+	connection_proof(connection, dialler, true, proof);
+	connection_queue_small(connection, FRAME_PROOF, proof, sizeof proof);
+}
+
+static void connection_up(struct connection *connection)
+{
+	struct link *link = connection->link;
+
+	if (link->up != NULL)
+		connection_close(link->up, "the peer connected anew");
+	if (connection->state == CONNECTION_CHALLENGED)
+		connection->links->strangers--;
+	if (link->dialling == connection)
+		link->dialling = NULL;
+	connection->state = CONNECTION_UP;
+	link->up = connection;
+	link->queued_bytes = 0;
+	list_for_each(entry, &connection->queue)
+		link->queued_bytes += container_of(entry, struct frame_out, link)->size;
+	link->redial_ns = REDIAL_NS_MIN;
+	link->reason[0] = 0;
+	connection->links->handler.on_state(connection->links->data, link, true, "");
+}
+
+static const char *on_hello(struct connection *connection, const uint8_t *payload, uint32_t size)
+{
+	struct links *links = connection->links;
+	struct frame_hello hello;
+
+	if (!frame_hello_decode(payload, size, &hello))
+		return "the peer's hello is damaged";
+	connection->version = hello.version_max < FRAME_VERSION_MAX ? hello.version_max : FRAME_VERSION_MAX;
+	if (connection->version < FRAME_VERSION_MIN || connection->version < hello.version_min)
+		return "the peer speaks no protocol version that this site speaks: update the older one";
+	if (strcmp(hello.to, links->site) != 0)
+		return "the peer wanted to reach another site: its configuration names this address wrongly";
+	if (connection->state == CONNECTION_ACCEPTED) {
+		connection->link = links_find(links, hello.from);
+		if (connection->link == NULL)
+			return "a site that is not in this site's configuration connected";
+	} else if (strcmp(hello.from, connection->link->peer) != 0) {
+		return "another site answers at the peer's address";
+	}
+	memcpy(connection->peer_nonce, hello.nonce, sizeof connection->peer_nonce);
+	if (connection->state == CONNECTION_ACCEPTED) {
+		connection->state = CONNECTION_CHALLENGED;
+		connection_hello(connection);
+	} else {
+		connection->state = CONNECTION_PROVING;
+		connection_prove(connection, true);
+	}
+	return NULL;
+}
+
+static const char *on_proof(struct connection *connection, const uint8_t *payload, uint32_t size)
+{
+	bool peer_dialled = connection->state == CONNECTION_CHALLENGED;
+	uint8_t expected[SHA256_SIZE];
+
+	connection_proof(connection, peer_dialled, false, expected);
+	if (size != sizeof expected || !hash_equal(payload, expected, sizeof expected))
+		return "the peer does not hold the same secret: compare both configurations";
+	if (peer_dialled)
+		connection_prove(connection, false);
+	connection_up(connection);
+	return NULL;
+}
+
+/* A stranger may say only what its state expects. NULL when all is well, else why the connection ends. */
+static const char *connection_frame(struct connection *connection, const struct frame_header *header, const uint8_t *frame)
+{
+	const uint8_t *payload = frame + FRAME_HEADER_SIZE;
+	struct links *links = connection->links;
+
+	if (connection->state != CONNECTION_UP) {
+		bool hello = connection->state == CONNECTION_GREETED || connection->state == CONNECTION_ACCEPTED;
+
+		if (header->type == FRAME_HELLO && hello)
+			return on_hello(connection, payload, header->payload_size);
+		if (header->type == FRAME_PROOF && !hello)
+			return on_proof(connection, payload, header->payload_size);
+		return "the peer said something else than the handshake asks for";
+	}
+	if (header->type == FRAME_HELLO || header->type == FRAME_PROOF)
+		return "the peer began the handshake again";
+	if (header->type == FRAME_PING)
+		connection_queue_small(connection, FRAME_PONG, NULL, 0);
+	else if (header->type != FRAME_PONG)
+		links->handler.on_frame(links->data, connection->link, header, frame);
+	return NULL;
+}
+
+/* Takes whole frames out of the buffer; false when the connection was closed over one. */
+static bool connection_consume(struct connection *connection)
+{
+	struct frame_header header;
+	size_t at = 0;
+
+	while (connection->filled - at >= FRAME_HEADER_SIZE) {
+		const uint8_t *frame = connection->buffer + at;
+		const char *wrong = NULL;
+
+		if (!frame_decode_header(frame, &header))
+			wrong = "the peer sent a damaged frame";
+		else if (connection->state != CONNECTION_UP && header.payload_size > STRANGER_PAYLOAD_MAX)
+			wrong = "a stranger sent too much";
+		if (wrong == NULL && connection->filled - at < FRAME_HEADER_SIZE + header.payload_size)
+			break;
+		if (wrong == NULL && !frame_is_intact(frame, header.payload_size))
+			wrong = "a frame's checksum does not match";
+		if (wrong == NULL)
+			wrong = connection_frame(connection, &header, frame);
+		if (connection->state == CONNECTION_CLOSED)
+			return false;
+		if (wrong != NULL) {
+			connection_close(connection, wrong);
+			return false;
+		}
+		at += FRAME_HEADER_SIZE + header.payload_size;
+	}
+	connection->filled -= at;
+	memmove(connection->buffer, connection->buffer + at, connection->filled);
+	return true;
+}
+
+static void on_received(struct env_io *io, int result)
+{
+	struct connection *connection = io->data;
+
+	if (connection->state == CONNECTION_CLOSED) {
+		connection->receiving = false;
+		connection_free_when_idle(connection);
+		return;
+	}
+	if (result > 0) {
+		connection->filled += (size_t)result;
+		connection->received_ns = env_now_ns(connection->links->env);
+		/* `receiving` stays set: a frame that closes the connection must not free it under this loop. */
+		if (connection_consume(connection)) {
+			connection_receive(connection);
+			return;
+		}
+	}
+	connection->receiving = false;
+	if (connection->state == CONNECTION_CLOSED)
+		connection_free_when_idle(connection);
+	else
+		connection_close(connection, result == 0 ? "the peer closed the connection" : "the connection broke");
+}
+
+static void connection_receive(struct connection *connection)
+{
+	connection->receiving = true;
+	connection->receive_io = (struct env_io){ .on_done = on_received, .data = connection };
+	env_socket_receive(connection->socket, &connection->receive_io, connection->buffer + connection->filled,
+			   RECEIVE_BUFFER - connection->filled);
+}
+
+/* --- dialling and listening --- */
+
+static void on_connected(struct env_io *io, int result)
+{
+	struct connection *connection = io->data;
+	char reason[320];
+
+	connection->connecting = false;
+	if (connection->state == CONNECTION_CLOSED) {
+		if (result == 0 && connection->socket != NULL)
+			env_socket_close(connection->socket);
+		connection->socket = NULL;
+		connection_free_when_idle(connection);
+		return;
+	}
+	if (result < 0) {
+		connection->socket = NULL;
+		snprintf(reason, sizeof reason, "cannot connect to %s: %s", connection->link->address, strerror(-result));
+		connection_close(connection, reason);
+		return;
+	}
+	connection->state = CONNECTION_GREETED;
+	connection_hello(connection);
+	connection_receive(connection);
+}
+
+static void link_dial(struct link *link)
+{
+	struct connection *connection = connection_new(link->links, link, CONNECTION_CONNECTING);
+
+	link->dialling = connection;
+	link->redial_at_ns = env_now_ns(link->links->env) + link->redial_ns;
+	link->redial_ns = link->redial_ns * 2 < REDIAL_NS_MAX ? link->redial_ns * 2 : REDIAL_NS_MAX;
+	connection->connecting = true;
+	connection->connect_io = (struct env_io){ .on_done = on_connected, .data = connection };
+	env_connect(link->links->env, link->address, &connection->connect_io, &connection->socket);
+}
+
+static void on_accept(struct env_listener *listener, struct env_socket *socket, void *data)
+{
+	struct links *links = data;
+	struct connection *connection;
+
+	(void)listener;
+	if (links->closing || links->strangers >= STRANGERS_MAX) {
+		env_socket_close(socket);
+		return;
+	}
+	links->strangers++;
+	connection = connection_new(links, NULL, CONNECTION_ACCEPTED);
+	connection->socket = socket;
+	connection_receive(connection);
+	env_timer_start(links->env, &links->timer, env_now_ns(links->env) + TICK_NS);
+}
+
+static void connection_watch(struct connection *connection, uint64_t now)
+{
+	if (connection->state == CONNECTION_CLOSED || connection->connecting)
+		return;
+	if (connection->state != CONNECTION_UP) {
+		if (now - connection->began_ns > HANDSHAKE_NS)
+			connection_close(connection, "the peer did not complete the handshake in time");
+		return;
+	}
+	if (now - connection->received_ns > SILENT_NS)
+		connection_close(connection, "the peer has been silent for too long");
+	else if (now - connection->received_ns > PING_AFTER_NS)
+		connection_queue_small(connection, FRAME_PING, NULL, 0);
+}
+
+static void on_tick(struct env_timer *timer)
+{
+	struct links *links = timer->data;
+	uint64_t now = env_now_ns(links->env), next = now + TICK_NS;
+	bool busy = false;
+
+	list_for_each(entry, &links->connections) {
+		connection_watch(container_of(entry, struct connection, entry), now);
+		busy = true;
+	}
+	list_for_each(entry, &links->peers) {
+		struct link *link = container_of(entry, struct link, entry);
+
+		if (!link->dials || link->up != NULL || link->dialling != NULL)
+			continue;
+		if (link->redial_at_ns <= now)
+			link_dial(link);
+		else if (link->redial_at_ns < next)
+			next = link->redial_at_ns;
+		busy = true;
+	}
+	if (busy && !links->closing)
+		env_timer_start(links->env, &links->timer, next);
+}
+
+/* --- links --- */
+
+struct links *links_new(struct env *env, const char *site, const struct link_handler *handler, void *data)
+{
+	struct links *links = memory_new(1, sizeof *links);
+
+	links->env = env;
+	links->handler = *handler;
+	links->data = data;
+	links->timer.on_fire = on_tick;
+	links->timer.data = links;
+	snprintf(links->site, sizeof links->site, "%s", site);
+	list_init(&links->peers);
+	list_init(&links->connections);
+	return links;
+}
+
+int links_listen(struct links *links, const char *address, struct error *error)
+{
+	return env_listen(links->env, address, on_accept, links, &links->listener, error);
+}
+
+const char *links_address(const struct links *links)
+{
+	return links->listener == NULL ? "" : env_listener_address(links->listener);
+}
+
+int links_add(struct links *links, const char *peer, const char *address, const char *secret, struct error *error)
+{
+	struct link *link;
+
+	if (peer[0] == 0 || strlen(peer) >= FRAME_NAME_SIZE || strcmp(peer, links->site) == 0)
+		return error_set(error, -EINVAL, "a peer's name must differ from this site's, and have 1 to %u characters",
+				 FRAME_NAME_SIZE - 1);
+	if (links_find(links, peer) != NULL)
+		return error_set(error, -EEXIST, "peer %s is named twice", peer);
+	if (strlen(secret) < SECRET_SIZE_MIN)
+		return error_set(error, -EINVAL, "the secret shared with peer %s must have %u characters or more", peer,
+				 SECRET_SIZE_MIN);
+	link = memory_new(1, sizeof *link);
+	link->links = links;
+	snprintf(link->peer, sizeof link->peer, "%s", peer);
+	snprintf(link->address, sizeof link->address, "%s", address == NULL ? "" : address);
+	snprintf(link->reason, sizeof link->reason, "not connected yet");
+	link->secret = memory_copy_text(secret);
+	link->dials = link->address[0] != 0 && strcmp(links->site, peer) < 0;
+	link->redial_ns = REDIAL_NS_MIN;
+	list_append(&links->peers, &link->entry);
+	if (link->dials)
+		env_timer_start(links->env, &links->timer, env_now_ns(links->env));
+	return 0;
+}
+
+struct link *links_find(struct links *links, const char *peer)
+{
+	list_for_each(entry, &links->peers) {
+		struct link *link = container_of(entry, struct link, entry);
+
+		if (strcmp(link->peer, peer) == 0)
+			return link;
+	}
+	return NULL;
+}
+
+void links_close(struct links *links)
+{
+	links->closing = true;
+	env_timer_stop(links->env, &links->timer);
+	if (links->listener != NULL)
+		env_listener_close(links->listener);
+	links->listener = NULL;
+	list_for_each(entry, &links->connections)
+		connection_close(container_of(entry, struct connection, entry), "this site is stopping");
+}
+
+bool links_are_idle(const struct links *links)
+{
+	return list_is_empty(&links->connections);
+}
+
+void links_free(struct links *links)
+{
+	struct list *entry;
+
+	assert(links_are_idle(links));
+	while ((entry = list_pop(&links->peers)) != NULL) {
+		struct link *link = container_of(entry, struct link, entry);
+
+		memory_wipe(link->secret, strlen(link->secret));
+		free(link->secret);
+		free(link);
+	}
+	free(links);
+}
+
+const char *link_peer(const struct link *link)
+{
+	return link->peer;
+}
+
+bool link_is_up(const struct link *link)
+{
+	return link->up != NULL;
+}
+
+const char *link_reason(const struct link *link)
+{
+	return link->reason;
+}
+
+size_t link_queued_bytes(const struct link *link)
+{
+	return link->queued_bytes;
+}
+
+void link_send(struct link *link, struct frame_out *frame, const struct frame_header *header)
+{
+	if (link->up == NULL) {
+		free(frame);
+		return;
+	}
+	connection_queue(link->up, frame, header);
+}
+
+void link_send_small(struct link *link, const struct frame_header *header, const void *payload, uint32_t size)
+{
+	struct frame_out *frame = frame_out_new(size);
+	struct frame_header sized = *header;
+
+	sized.payload_size = size;
+	if (size > 0)
+		memcpy(frame->bytes + FRAME_HEADER_SIZE, payload, size);
+	link_send(link, frame, &sized);
+}

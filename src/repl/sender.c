@@ -1,0 +1,359 @@
+/* The primary's half: offers itself, runs cycles back to back, and gives an epoch up whenever something is in its way.
+ *
+ *   OFF -> OFFERING -> [SWEEPING ->] WAITING -> [RESERVING ->] DRAINING -> SHIPPING -> ENDING -> PROVING -> WAITING ...
+ *
+ * Bits of the change map are dropped in one place (on_proven), after the secondary's acknowledgement of the epoch they
+ * are in, and after this side's own record of it is durable, so that a secondary restored from an older state is told apart. */
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "repl/internal.h"
+
+#define RETRY_NS (2 * SECOND_NS)
+#define RESERVE_EPOCHS 1024u
+
+static void sender_arm(struct unit *unit, uint64_t at_ns);
+static void sender_cut(struct unit *unit);
+
+static uint64_t open_blocks(const struct unit *unit)
+{
+	uint64_t blocks = 0;
+
+	for (uint32_t i = 0; i < unit->spec.disk_count; i++)
+		blocks += disk_open_blocks(unit->disks[i].disk);
+	return blocks;
+}
+
+static void sender_offer(struct unit *unit)
+{
+	struct frame_offer offer = { .committed = unit->record.committed, .disk_count = unit->spec.disk_count };
+	uint8_t payload[FRAME_OFFER_SIZE_MAX];
+	struct frame_header header;
+	uint32_t size;
+
+	for (uint32_t i = 0; i < offer.disk_count; i++)
+		offer.sizes[i] = disk_size(unit->disks[i].disk);
+	memcpy(offer.unit, unit->spec.id, sizeof offer.unit);
+	size = frame_offer_encode(&offer, payload);
+	unit_header(unit, FRAME_UNIT_OFFER, 0, 0, &header);
+	unit->sender.phase = SENDER_OFFERING;
+	link_send_small(unit->peer, &header, payload, size);
+	sender_arm(unit, env_now_ns(unit->engine->env) + RETRY_NS); /* an offer may be passed over: it is made again */
+}
+
+static void on_timer(struct env_timer *timer)
+{
+	struct unit *unit = timer->data;
+
+	if (!unit->sender.started || unit->engine->closing)
+		return;
+	if (unit->sender.phase == SENDER_WAITING)
+		sender_cut(unit);
+	else if ((unit->sender.phase == SENDER_OFF || unit->sender.phase == SENDER_OFFERING) && link_is_up(unit->peer))
+		sender_offer(unit);
+}
+
+static void sender_arm(struct unit *unit, uint64_t at_ns)
+{
+	env_timer_start(unit->engine->env, &unit->sender.timer, at_ns);
+}
+
+static void tell_peer(struct unit *unit, enum frame_type type)
+{
+	struct frame_header header;
+
+	unit_header(unit, type, unit->record.committed, env_wall_ms(unit->engine->env), &header);
+	link_send_small(unit->peer, &header, NULL, 0);
+}
+
+static void on_dirty(void *data)
+{
+	struct unit *unit = data;
+	struct sender *sender = &unit->sender;
+
+	if (sender->phase != SENDER_WAITING || sender->commit_needed || !sender->started)
+		return;
+	tell_peer(unit, FRAME_UNIT_BUSY);
+	sender_cut_soon(unit);
+	unit_tell(unit, false);
+}
+
+void sender_cut_soon(struct unit *unit)
+{
+	uint64_t now = env_now_ns(unit->engine->env);
+
+	sender_arm(unit, unit->sender.next_cut_ns > now ? unit->sender.next_cut_ns : now);
+}
+
+static void on_shippable(void *data)
+{
+	ship_pump(data);
+}
+
+static void on_kept_exceeded(void *data)
+{
+	struct unit *unit = data;
+
+	log_event(LOG_WARNING, "unit.abandoned", "unit=%s epoch=%llu reason=\"no memory left for old bytes: the cycle is merged"
+		  " into the next\"", unit->spec.id, (unsigned long long)unit->sender.closed_epoch);
+	sender_abandon(unit);
+	unit->sender.phase = SENDER_WAITING;
+	sender_cut_soon(unit);
+}
+
+void sender_init(struct unit *unit)
+{
+	unit->sender.epoch = 1;
+	unit->sender.timer.on_fire = on_timer;
+	unit->sender.timer.data = unit;
+	list_init(&unit->sender.sweep_runs);
+	unit->kept.on_exceeded = on_kept_exceeded;
+	unit->kept.data = unit;
+}
+
+void sender_start(struct unit *unit)
+{
+	if (unit->record.condition != RECORD_LEADING || unit->state == UNIT_FAILED || unit->sender.phase != SENDER_OFF)
+		return;
+	for (uint32_t i = 0; i < unit->spec.disk_count; i++) {
+		disk_on_dirty(unit->disks[i].disk, on_dirty, unit);
+		disk_on_shippable(unit->disks[i].disk, on_shippable, unit);
+	}
+	unit_move(unit, UNIT_CONNECTING, link_is_up(unit->peer) ? "" : link_reason(unit->peer));
+	if (link_is_up(unit->peer))
+		sender_offer(unit);
+}
+
+/* What is in flight loses its meaning; closed bits join the open epoch. */
+void sender_abandon(struct unit *unit)
+{
+	struct sender *sender = &unit->sender;
+
+	if (sender->phase >= SENDER_DRAINING)
+		unit->abandoned++;
+	sender->generation++;
+	sender->ships = 0;
+	sender->draining = 0;
+	sender->unacked_bytes = 0;
+	sender->sent_first = sender->sent_last;
+	full_sync_forget(unit);
+	for (uint32_t i = 0; i < unit->spec.disk_count; i++)
+		disk_epoch_abandon(unit->disks[i].disk);
+}
+
+static void sender_off(struct unit *unit)
+{
+	sender_abandon(unit);
+	unit->sender.phase = SENDER_OFF;
+	env_timer_stop(unit->engine->env, &unit->sender.timer);
+}
+
+void sender_stop(struct unit *unit, bool tell)
+{
+	if (tell && unit->sender.phase != SENDER_OFF)
+		tell_peer(unit, FRAME_UNIT_STOP);
+	unit->sender.started = false;
+	sender_off(unit);
+	if (unit->record.condition == RECORD_LEADING && unit->state != UNIT_FAILED)
+		unit_move(unit, UNIT_STOPPED, "");
+}
+
+void sender_wait(struct unit *unit, const char *reason)
+{
+	sender_off(unit);
+	unit_move(unit, UNIT_CONNECTING, reason);
+	sender_arm(unit, env_now_ns(unit->engine->env) + RETRY_NS);
+}
+
+void sender_link_up(struct unit *unit)
+{
+	if (unit->sender.started && unit->step == STEP_NONE && unit->record.condition == RECORD_LEADING &&
+	    unit->state != UNIT_FAILED)
+		sender_offer(unit);
+}
+
+void sender_link_down(struct unit *unit, const char *reason)
+{
+	if (!unit->sender.started || unit->record.condition != RECORD_LEADING || unit->state == UNIT_FAILED ||
+	    unit->step != STEP_NONE)
+		return;
+	sender_off(unit);
+	unit_move(unit, UNIT_CONNECTING, reason);
+}
+
+void sender_welcomed(struct unit *unit)
+{
+	unit->sender.commit_needed = true; /* a fresh recovery point, even when nothing has changed */
+	if (!unit->sender.peer_consistent) {
+		full_sync_begin(unit);
+		return;
+	}
+	unit->sender.phase = SENDER_WAITING;
+	unit_move(unit, UNIT_CATCHING_UP, "");
+	sender_cut_soon(unit);
+}
+
+/* --- the window --- */
+
+bool sender_may_send(const struct unit *unit)
+{
+	const struct sender *sender = &unit->sender;
+	uint64_t window = unit->engine->limits.window_bytes_max;
+
+	return sender->unacked_bytes < window && link_queued_bytes(unit->peer) < window &&
+	       sender->sent_last - sender->sent_first < SENT_MAX - SHIPS_MAX;
+}
+
+void sender_sent(struct unit *unit, uint64_t bytes)
+{
+	struct sender *sender = &unit->sender;
+
+	assert(sender->sent_last - sender->sent_first < SENT_MAX);
+	sender->sent[sender->sent_last++ % SENT_MAX] = (struct sent){ .sequence = sender->sequence, .bytes = bytes };
+	sender->unacked_bytes += bytes;
+	unit->shipped_bytes += bytes;
+}
+
+void sender_on_flow(struct unit *unit, uint64_t sequence)
+{
+	struct sender *sender = &unit->sender;
+
+	while (sender->sent_first < sender->sent_last && sender->sent[sender->sent_first % SENT_MAX].sequence <= sequence) {
+		sender->unacked_bytes -= sender->sent[sender->sent_first % SENT_MAX].bytes;
+		sender->sent_first++;
+	}
+	if (sender->phase == SENDER_SWEEPING)
+		full_sync_pump(unit);
+	else if (sender->phase == SENDER_SHIPPING)
+		ship_pump(unit);
+}
+
+/* --- a cycle --- */
+
+static void on_drained(void *data)
+{
+	struct unit *unit = data;
+
+	assert(unit->sender.phase == SENDER_DRAINING && unit->sender.draining > 0);
+	if (--unit->sender.draining > 0)
+		return;
+	unit->sender.phase = SENDER_SHIPPING;
+	ship_pump(unit);
+}
+
+static void on_reserved(struct record_write *write, int result)
+{
+	struct unit *unit = write->data;
+
+	unit->sender.record_writing = false;
+	if (result < 0)
+		unit_fail(unit, "writing the unit's record", result);
+	else if (unit->sender.phase == SENDER_RESERVING) {
+		unit->sender.phase = SENDER_WAITING;
+		sender_cut(unit);
+	}
+}
+
+static void sender_cut(struct unit *unit)
+{
+	struct sender *sender = &unit->sender;
+	uint64_t blocks = 0;
+
+	if (sender->record_writing) { /* of an epoch given up meanwhile: its end is near */
+		sender_arm(unit, env_now_ns(unit->engine->env) + 10 * MS_NS);
+		return;
+	}
+	if (!sender->commit_needed && open_blocks(unit) == 0)
+		return;
+	if (sender->epoch >= unit->record.epoch_reserved) {
+		sender->phase = SENDER_RESERVING;
+		unit->record.epoch_reserved = sender->epoch + RESERVE_EPOCHS;
+		sender->record_writing = true;
+		record_write(&unit->file, &sender->record_write, &unit->record, on_reserved, unit);
+		return;
+	}
+	sender->phase = SENDER_DRAINING;
+	sender->closed_epoch = sender->epoch++;
+	sender->closed_wall_ms = env_wall_ms(unit->engine->env);
+	sender->cut_ns = env_now_ns(unit->engine->env);
+	sender->next_cut_ns = sender->cut_ns + unit->engine->limits.cycle_ms_min * MS_NS;
+	sender->sequence = 0;
+	sender->ship_disk = 0;
+	sender->draining = unit->spec.disk_count + 1; /* one for this loop: the last drain must not end it early */
+	for (uint32_t i = 0; i < unit->spec.disk_count; i++) {
+		disk_cut(unit->disks[i].disk, on_drained, unit);
+		blocks += disk_closed_blocks(unit->disks[i].disk);
+	}
+	unit->total_bytes = blocks * DISK_BLOCK_SIZE;
+	unit->done_bytes = 0;
+	on_drained(unit);
+}
+
+void sender_shipped(struct unit *unit)
+{
+	struct frame_end end = { .frames = unit->sender.sequence, .wall_ms = unit->sender.closed_wall_ms };
+	uint8_t payload[FRAME_END_SIZE];
+	struct frame_header header;
+
+	unit->sender.phase = SENDER_ENDING;
+	frame_end_encode(&end, payload);
+	unit_header(unit, FRAME_EPOCH_END, unit->sender.closed_epoch, 0, &header);
+	link_send_small(unit->peer, &header, payload, sizeof payload);
+}
+
+/* The proof is durable on both sides: now, and only now, the bits go. */
+static void sender_proven(struct unit *unit)
+{
+	struct sender *sender = &unit->sender;
+
+	for (uint32_t i = 0; i < unit->spec.disk_count; i++)
+		disk_epoch_commit(unit->disks[i].disk);
+	sender->unacked_bytes = 0;
+	sender->sent_first = sender->sent_last;
+	sender->phase = SENDER_WAITING;
+	sender->commit_needed = false;
+	sender->peer_consistent = true;
+	unit->done_bytes = unit->total_bytes;
+	log_event(LOG_DEBUG, "unit.committed", "unit=%s epoch=%llu bytes=%llu", unit->spec.id,
+		  (unsigned long long)sender->closed_epoch, (unsigned long long)unit->total_bytes);
+	if (sender->one_shot) {
+		sender_stop(unit, true);
+		return;
+	}
+	if (open_blocks(unit) > 0)
+		sender_cut_soon(unit);
+	else
+		tell_peer(unit, FRAME_UNIT_IDLE);
+	unit_move(unit, UNIT_CYCLING, "");
+	unit_tell(unit, true);
+}
+
+static void on_proven(struct record_write *write, int result)
+{
+	struct unit *unit = write->data;
+
+	unit->sender.record_writing = false;
+	if (result < 0)
+		unit_fail(unit, "writing the unit's record", result);
+	else if (unit->sender.phase == SENDER_PROVING)
+		sender_proven(unit);
+}
+
+void sender_on_epoch_ack(struct unit *unit, const struct frame_header *header)
+{
+	struct sender *sender = &unit->sender;
+
+	if (sender->phase != SENDER_ENDING || header->epoch != sender->closed_epoch || header->term != unit->record.term)
+		return;
+	sender->phase = SENDER_PROVING;
+	unit->record.committed = sender->closed_epoch;
+	unit->record.committed_wall_ms = sender->closed_wall_ms;
+	unit->record.consistent = true;
+	if (sender->epoch + RESERVE_EPOCHS / 2 > unit->record.epoch_reserved)
+		unit->record.epoch_reserved = sender->epoch + RESERVE_EPOCHS; /* costs nothing here */
+	sender->record_writing = true;
+	record_write(&unit->file, &sender->record_write, &unit->record, on_proven, unit);
+}

@@ -1,0 +1,224 @@
+/* A unit: its state, its record, opening, failing over, and what people are told. */
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "repl/internal.h"
+
+#define TELL_NS (250 * MS_NS)
+#define RATE_NS (1000 * MS_NS)
+
+const char *unit_state_name(enum unit_state state)
+{
+	static const char *const names[UNIT_STATES] = {
+		[UNIT_STOPPED] = "stopped", [UNIT_CONNECTING] = "connecting", [UNIT_FULL_SYNC] = "full sync",
+		[UNIT_CATCHING_UP] = "catching up", [UNIT_CYCLING] = "cycling", [UNIT_FAILED_OVER] = "failed over",
+		[UNIT_SUPERSEDED] = "superseded", [UNIT_FAILED] = "failed",
+	};
+
+	return state < UNIT_STATES ? names[state] : "?";
+}
+
+#define to(state) (1u << UNIT_##state)
+
+/* Which state may follow which; unit_move is the one place that goes from one to another. */
+static const unsigned permitted[UNIT_STATES] = {
+	[UNIT_STOPPED] = to(CONNECTING) | to(FULL_SYNC) | to(CATCHING_UP) | to(FAILED_OVER) | to(SUPERSEDED) | to(FAILED),
+	[UNIT_CONNECTING] = to(STOPPED) | to(FULL_SYNC) | to(CATCHING_UP) | to(FAILED_OVER) | to(SUPERSEDED) | to(FAILED),
+	[UNIT_FULL_SYNC] = to(STOPPED) | to(CONNECTING) | to(CATCHING_UP) | to(CYCLING) | to(FAILED_OVER) |
+			   to(SUPERSEDED) | to(FAILED),
+	[UNIT_CATCHING_UP] = to(STOPPED) | to(CONNECTING) | to(FULL_SYNC) | to(CYCLING) | to(FAILED_OVER) | to(SUPERSEDED) |
+			     to(FAILED),
+	[UNIT_CYCLING] = to(STOPPED) | to(CONNECTING) | to(FULL_SYNC) | to(CATCHING_UP) | to(FAILED_OVER) | to(SUPERSEDED) |
+			 to(FAILED),
+	[UNIT_FAILED_OVER] = to(FAILED),
+	[UNIT_SUPERSEDED] = to(FAILED),
+	[UNIT_FAILED] = 0,
+};
+
+void unit_move(struct unit *unit, enum unit_state state, const char *reason)
+{
+	bool same = unit->state == state && strcmp(unit->reason, reason) == 0;
+
+	assert(unit->state == state || (permitted[unit->state] & 1u << state) != 0);
+	if (unit->state != state)
+		log_event(LOG_INFO, "unit.state", "unit=%s from=\"%s\" to=\"%s\" reason=\"%s\"", unit->spec.id,
+			  unit_state_name(unit->state), unit_state_name(state), reason);
+	unit->state = state;
+	snprintf(unit->reason, sizeof unit->reason, "%s", reason);
+	if (!same)
+		unit_tell(unit, true);
+}
+
+void unit_fail(struct unit *unit, const char *what, int code)
+{
+	char reason[sizeof unit->reason];
+
+	if (unit->state == UNIT_FAILED)
+		return;
+	snprintf(reason, sizeof reason, "%s: %s", what, strerror(-code));
+	log_event(LOG_ERROR, "unit.failed", "unit=%s reason=\"%s\"", unit->spec.id, reason);
+	if (unit_leads(unit))
+		sender_stop(unit, false);
+	else
+		handshake_refuse(unit, FRAME_VERDICT_FAILED, reason);
+	receiver_detach(unit, reason);
+	unit_move(unit, UNIT_FAILED, reason);
+}
+
+bool unit_leads(const struct unit *unit)
+{
+	return unit->record.condition != RECORD_FOLLOWING;
+}
+
+bool unit_follows(const struct unit *unit)
+{
+	return unit->record.condition == RECORD_FOLLOWING;
+}
+
+void unit_header(const struct unit *unit, enum frame_type type, uint64_t epoch, uint64_t sequence, struct frame_header *out)
+{
+	*out = (struct frame_header){
+		.version = FRAME_VERSION_MAX, .type = type, .term = unit->record.term, .epoch = epoch, .sequence = sequence,
+	};
+	memcpy(out->lineage, unit->record.lineage, sizeof out->lineage);
+}
+
+/* --- what people are told --- */
+
+static uint64_t unit_dirty_bytes(const struct unit *unit)
+{
+	uint64_t blocks = 0;
+
+	for (uint32_t i = 0; i < unit->spec.disk_count; i++)
+		blocks += disk_dirty_blocks(unit->disks[i].disk);
+	return blocks * DISK_BLOCK_SIZE;
+}
+
+void unit_count(struct unit *unit, uint64_t bytes)
+{
+	uint64_t now = env_now_ns(unit->engine->env);
+
+	unit->rate_total += bytes;
+	if (now - unit->rate_mark_ns < RATE_NS)
+		return;
+	unit->rate_bytes = (unit->rate_total - unit->rate_mark_bytes) * SECOND_NS / (now - unit->rate_mark_ns);
+	unit->rate_mark_ns = now;
+	unit->rate_mark_bytes = unit->rate_total;
+}
+
+static bool unit_is_fresh(const struct unit *unit, uint64_t dirty)
+{
+	if (unit->state != UNIT_CYCLING || !link_is_up(unit->peer))
+		return false;
+	return unit_leads(unit) ? dirty == 0 : unit->receiver.idle;
+}
+
+void unit_status_fill(struct unit *unit, struct unit_status *out_status)
+{
+	const struct record *record = &unit->record;
+	uint64_t now = env_now_ns(unit->engine->env), dirty = unit_leads(unit) ? unit_dirty_bytes(unit) : 0;
+
+	*out_status = (struct unit_status){
+		.role = unit_leads(unit) ? UNIT_PRIMARY : UNIT_SECONDARY,
+		.state = unit->state, .consistent = record->consistent, .term = record->term,
+		.epoch = unit_leads(unit) ? unit->sender.epoch : record->committed,
+		.recovery_epoch = record->committed, .recovery_wall_ms = record->committed_wall_ms,
+		.dirty_bytes = dirty, .total_bytes = unit->total_bytes, .done_bytes = unit->done_bytes,
+		.rate_bytes = now - unit->rate_mark_ns > 3 * RATE_NS ? 0 : unit->rate_bytes,
+		.shipped_bytes = unit->shipped_bytes, .abandoned = unit->abandoned,
+		.idle = unit_is_fresh(unit, dirty),
+		.linked = unit->state == UNIT_FULL_SYNC || unit->state == UNIT_CATCHING_UP || unit->state == UNIT_CYCLING,
+	};
+	snprintf(out_status->id, sizeof out_status->id, "%s", unit->spec.id);
+	snprintf(out_status->reason, sizeof out_status->reason, "%s", unit->reason);
+	if (out_status->idle && unit_leads(unit))
+		out_status->recovery_wall_ms = env_wall_ms(unit->engine->env);
+	else if (out_status->idle)
+		out_status->recovery_wall_ms = unit->receiver.idle_wall_ms + (now - unit->receiver.idle_ns) / MS_NS;
+}
+
+void unit_tell(struct unit *unit, bool now)
+{
+	uint64_t time = env_now_ns(unit->engine->env);
+	struct unit_status status;
+
+	if (unit->engine->events.on_unit == NULL || (!now && time - unit->told_ns < TELL_NS))
+		return;
+	unit->told_ns = time;
+	unit_status_fill(unit, &status);
+	unit->engine->events.on_unit(unit->engine->data, &status);
+}
+
+/* --- finding --- */
+
+struct unit *unit_find(struct engine *engine, const char *id)
+{
+	list_for_each(entry, &engine->units) {
+		struct unit *unit = container_of(entry, struct unit, entry);
+
+		if (strcmp(unit->spec.id, id) == 0)
+			return unit;
+	}
+	return NULL;
+}
+
+struct unit *unit_find_lineage(struct engine *engine, const uint8_t lineage[ENGINE_LINEAGE_SIZE])
+{
+	list_for_each(entry, &engine->units) {
+		struct unit *unit = container_of(entry, struct unit, entry);
+
+		if (memcmp(unit->spec.lineage, lineage, ENGINE_LINEAGE_SIZE) == 0)
+			return unit;
+	}
+	return NULL;
+}
+
+bool unit_is_idle(const struct unit *unit)
+{
+	return unit->in_flight == 0 && unit->tracking == 0 && (!unit->file_open || record_is_idle(&unit->file));
+}
+
+void unit_free(struct unit *unit)
+{
+	env_timer_stop(unit->engine->env, &unit->sender.timer);
+	full_sync_forget(unit);
+	receiver_fini(unit);
+	for (uint32_t i = 0; i < unit->spec.disk_count; i++) {
+		disk_on_dirty(unit->disks[i].disk, NULL, NULL);
+		disk_on_shippable(unit->disks[i].disk, NULL, NULL);
+		unit->disks[i].slot->unit = NULL;
+	}
+	if (unit->file_open)
+		record_close(&unit->file);
+	list_remove(&unit->entry);
+	free(unit);
+}
+
+/* --- superseded: the peer has a higher term --- */
+
+static void on_superseded(struct record_write *write, int result)
+{
+	struct unit *unit = write->data;
+
+	unit->record_writing = false;
+	if (result < 0)
+		unit_fail(unit, "writing the unit's record", result);
+}
+
+void unit_supersede(struct unit *unit, uint64_t term)
+{
+	if (unit->record.condition != RECORD_LEADING || unit->record_writing)
+		return;
+	log_event(LOG_WARNING, "unit.superseded", "unit=%s term=%llu peer_term=%llu changed_bytes=%llu", unit->spec.id,
+		  (unsigned long long)unit->record.term, (unsigned long long)term,
+		  (unsigned long long)unit_dirty_bytes(unit));
+	sender_stop(unit, false);
+	unit->record.condition = RECORD_SUPERSEDED;
+	unit->record_writing = true;
+	record_write(&unit->file, &unit->record_write, &unit->record, on_superseded, unit);
+	unit_move(unit, UNIT_SUPERSEDED, "the other site was failed over and holds the newer copy");
+}
