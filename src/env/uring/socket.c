@@ -1,0 +1,365 @@
+/* Streams of bytes. A socket lives until its last operation in flight has completed, however early it was closed. */
+#include <assert.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "env/uring/address.h"
+#include "env/uring/internal.h"
+
+#define BACKLOG 128
+#define CONNECT_SECONDS 5
+
+struct env_socket {
+	struct env *env;
+	int fd;
+	uint32_t in_flight;
+	bool closed;
+	struct op receive_op, send_op;
+	struct env_io *receive_io, *send_io;
+	struct msghdr message; /* of the send in flight */
+};
+
+struct env_listener {
+	struct env *env;
+	int fd;
+	bool closed;
+	bool armed;
+	char address[256];
+	char path[108]; /* of a unix socket, removed at the end */
+	struct op op;
+	void (*on_accept)(struct env_listener *listener, struct env_socket *socket, void *data);
+	void *data;
+};
+
+/* In env_io.private while connecting. */
+struct connecting {
+	struct op op;
+	struct op timeout_op;
+	struct env_io *io;
+	struct env_socket *socket;
+	struct env_socket **out_socket;
+	struct address *address;
+	struct __kernel_timespec timeout;
+	int result;
+	int pending; /* completions to come: of the connect and of its time limit */
+};
+static_assert(sizeof(struct connecting) <= sizeof(((struct env_io *)0)->private), "a connect fits into env_io");
+
+static struct env_socket *socket_new(struct env *env, int fd, sa_family_t family)
+{
+	struct env_socket *made = memory_new(1, sizeof *made);
+	int one = 1, idle = 10, interval = 5, count = 3;
+
+	if (family != AF_UNIX) {
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+		setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+		setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+		setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
+		setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
+	}
+	made->env = env;
+	made->fd = fd;
+	return made;
+}
+
+static void socket_release(struct env_socket *socket)
+{
+	if (!socket->closed || socket->in_flight > 0)
+		return;
+	close(socket->fd);
+	free(socket);
+}
+
+void env_socket_close(struct env_socket *socket)
+{
+	assert(!socket->closed);
+	socket->closed = true;
+	shutdown(socket->fd, SHUT_RDWR); /* what is in flight completes */
+	socket_release(socket);
+}
+
+/* --- receiving --- */
+
+static void on_received(struct env *env, struct op *op, int result)
+{
+	struct env_socket *socket = container_of(op, struct env_socket, receive_op);
+	struct env_io *io = socket->receive_io;
+
+	(void)env;
+	socket->receive_io = NULL;
+	socket->in_flight--;
+	if (socket->closed) {
+		socket_release(socket);
+		result = -ECANCELED;
+	}
+	io_end(io, result);
+}
+
+static void receive_submit(struct env_socket *socket, void *buffer, size_t length)
+{
+	io_uring_prep_recv(loop_entry(socket->env, &socket->receive_op), socket->fd, buffer, length, 0);
+}
+
+void env_socket_receive(struct env_socket *socket, struct env_io *io, void *buffer, size_t length)
+{
+	assert(socket->receive_io == NULL && !socket->closed);
+	socket->receive_io = io;
+	socket->receive_op.on_complete = on_received;
+	socket->in_flight++;
+	receive_submit(socket, buffer, length);
+}
+
+/* --- sending --- */
+
+static void send_submit(struct env_socket *socket)
+{
+	io_uring_prep_sendmsg(loop_entry(socket->env, &socket->send_op), socket->fd, &socket->message, MSG_NOSIGNAL);
+}
+
+/* Takes what was sent off the front of the vector; true when something is left. */
+static bool send_advance(struct msghdr *message, size_t sent)
+{
+	while (message->msg_iovlen > 0 && sent >= message->msg_iov->iov_len) {
+		sent -= message->msg_iov->iov_len;
+		message->msg_iov++;
+		message->msg_iovlen--;
+	}
+	if (message->msg_iovlen == 0)
+		return false;
+	message->msg_iov->iov_base = (char *)message->msg_iov->iov_base + sent;
+	message->msg_iov->iov_len -= sent;
+	return true;
+}
+
+static void on_sent(struct env *env, struct op *op, int result)
+{
+	struct env_socket *socket = container_of(op, struct env_socket, send_op);
+	struct env_io *io = socket->send_io;
+
+	(void)env;
+	if (!socket->closed && (result == -EINTR || result == -EAGAIN || result >= 0)) {
+		if (send_advance(&socket->message, result > 0 ? (size_t)result : 0)) {
+			send_submit(socket);
+			return;
+		}
+		result = 0;
+	}
+	socket->send_io = NULL;
+	socket->in_flight--;
+	if (socket->closed) {
+		socket_release(socket);
+		result = -ECANCELED;
+	}
+	io_end(io, result);
+}
+
+void env_socket_send(struct env_socket *socket, struct env_io *io, struct iovec *iov, int count)
+{
+	assert(socket->send_io == NULL && !socket->closed && count > 0);
+	socket->send_io = io;
+	socket->send_op.on_complete = on_sent;
+	socket->message = (struct msghdr){ .msg_iov = iov, .msg_iovlen = (size_t)count };
+	socket->in_flight++;
+	send_submit(socket);
+}
+
+/* --- connecting --- */
+
+static void connecting_end(struct connecting *connecting)
+{
+	struct env_io *io = connecting->io;
+	int result = connecting->result;
+
+	if (--connecting->pending > 0)
+		return;
+	free(connecting->address);
+	if (result == -ECANCELED)
+		result = -ETIMEDOUT;
+	if (result < 0)
+		env_socket_close(connecting->socket);
+	else
+		*connecting->out_socket = connecting->socket;
+	io_end(io, result);
+}
+
+static void on_connected(struct env *env, struct op *op, int result)
+{
+	struct connecting *connecting = container_of(op, struct connecting, op);
+
+	(void)env;
+	connecting->result = result;
+	connecting_end(connecting);
+}
+
+static void on_connect_timeout(struct env *env, struct op *op, int result)
+{
+	(void)env;
+	(void)result;
+	connecting_end(container_of(op, struct connecting, timeout_op));
+}
+
+static void on_connect_refused(struct env *env, struct op *op, int result)
+{
+	struct connecting *connecting = container_of(op, struct connecting, op);
+
+	(void)env;
+	(void)result;
+	free(connecting->address);
+	io_end(connecting->io, connecting->result);
+}
+
+void env_connect(struct env *env, const char *address, struct env_io *io, struct env_socket **out_socket)
+{
+	struct connecting *connecting = (struct connecting *)(void *)io->private.words;
+	struct address *target = memory_new(1, sizeof *target);
+	struct io_uring_sqe *entry;
+	int fd = -1, result;
+
+	*connecting = (struct connecting){ .io = io, .out_socket = out_socket, .address = target, .pending = 2 };
+	result = address_parse(address, target, NULL);
+	if (result == 0) {
+		fd = socket(target->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		result = fd < 0 ? -errno : 0;
+	}
+	if (result < 0) { /* told from the loop, as all results */
+		connecting->result = result;
+		connecting->op.on_complete = on_connect_refused;
+		io_uring_prep_nop(loop_entry(env, &connecting->op));
+		return;
+	}
+	connecting->socket = socket_new(env, fd, target->storage.ss_family);
+	connecting->op.on_complete = on_connected;
+	connecting->timeout_op.on_complete = on_connect_timeout;
+	connecting->timeout.tv_sec = CONNECT_SECONDS;
+	if (io_uring_sq_space_left(&env->ring) < 2)
+		io_uring_submit(&env->ring); /* linked entries go in one submission */
+	entry = loop_entry(env, &connecting->op);
+	io_uring_prep_connect(entry, fd, (struct sockaddr *)(void *)&target->storage, target->size);
+	entry->flags |= IOSQE_IO_LINK;
+	io_uring_prep_link_timeout(loop_entry(env, &connecting->timeout_op), &connecting->timeout, 0);
+}
+
+/* --- listening --- */
+
+static void listener_arm(struct env_listener *listener);
+
+static void listener_release(struct env_listener *listener)
+{
+	if (!listener->closed || listener->armed)
+		return;
+	close(listener->fd);
+	free(listener);
+}
+
+static void on_accepted(struct env *env, struct op *op, int result)
+{
+	struct env_listener *listener = container_of(op, struct env_listener, op);
+
+	listener->armed = false;
+	if (listener->closed) {
+		if (result >= 0)
+			close(result);
+		listener_release(listener);
+		return;
+	}
+	if (result >= 0) {
+		listener_arm(listener);
+		listener->on_accept(listener,
+				    socket_new(env, result, listener->path[0] != 0 ? AF_UNIX : AF_INET), listener->data);
+		return;
+	}
+	if (result == -EMFILE || result == -ENFILE || result == -ENOMEM)
+		log_event(LOG_ERROR, "socket.accept_failed", "address=%s reason=\"%s\"", listener->address,
+			  strerror(-result));
+	listener_arm(listener);
+}
+
+static void listener_arm(struct env_listener *listener)
+{
+	listener->armed = true;
+	listener->op.on_complete = on_accepted;
+	io_uring_prep_accept(loop_entry(listener->env, &listener->op), listener->fd, NULL, NULL, SOCK_CLOEXEC);
+}
+
+/* A unix socket that nobody answers on is what a killed process left. */
+static void remove_stale(const struct address *address)
+{
+	const struct sockaddr_un *un = (const struct sockaddr_un *)(const void *)&address->storage;
+	int fd;
+
+	if (address->storage.ss_family != AF_UNIX)
+		return;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0 && connect(fd, (const struct sockaddr *)(const void *)un, address->size) < 0 && errno == ECONNREFUSED)
+		unlink(un->sun_path);
+	if (fd >= 0)
+		close(fd);
+}
+
+static int listener_bind(const struct address *address, const char *text, struct error *error)
+{
+	int one = 1, result;
+	int fd = socket(address->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return error_set_errno(error, -errno, "no socket for %s", text);
+	remove_stale(address);
+	if (address->storage.ss_family != AF_UNIX)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+	if (bind(fd, (const struct sockaddr *)(const void *)&address->storage, address->size) == 0 && listen(fd, BACKLOG) == 0)
+		return fd;
+	result = -errno;
+	close(fd);
+	if (result == -EADDRINUSE)
+		return error_set(error, result, "%s is in use by another program: stop it, or choose another address", text);
+	return error_set_errno(error, result, "cannot listen on %s", text);
+}
+
+int env_listen(struct env *env, const char *address, void (*on_accept)(struct env_listener *listener,
+	       struct env_socket *socket, void *data), void *data, struct env_listener **out_listener, struct error *error)
+{
+	struct env_listener *listener;
+	struct address target;
+	int fd, result = address_parse(address, &target, error);
+
+	if (result < 0)
+		return result;
+	fd = listener_bind(&target, address, error);
+	if (fd < 0)
+		return fd;
+	listener = memory_new(1, sizeof *listener);
+	listener->env = env;
+	listener->fd = fd;
+	listener->on_accept = on_accept;
+	listener->data = data;
+	if (target.storage.ss_family == AF_UNIX)
+		snprintf(listener->path, sizeof listener->path, "%s", address + strlen("unix:"));
+	target.size = sizeof target.storage;
+	getsockname(fd, (struct sockaddr *)(void *)&target.storage, &target.size);
+	address_print(&target, listener->address);
+	listener_arm(listener);
+	*out_listener = listener;
+	return 0;
+}
+
+const char *env_listener_address(const struct env_listener *listener)
+{
+	return listener->address;
+}
+
+void env_listener_close(struct env_listener *listener)
+{
+	listener->closed = true;
+	if (listener->path[0] != 0)
+		unlink(listener->path);
+	shutdown(listener->fd, SHUT_RDWR);
+	listener_release(listener);
+}
