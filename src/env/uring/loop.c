@@ -196,6 +196,11 @@ void loop_stop(struct env *env)
 	env->stopping = true;
 }
 
+void loop_resume(struct env *env)
+{
+	env->stopping = false;
+}
+
 int loop_new(const char *memory_directory, struct env **out_env, struct error *error)
 {
 	struct io_uring_params params = { .flags = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP, .cq_entries = 8 * RING_ENTRIES };

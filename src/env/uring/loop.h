@@ -12,6 +12,7 @@ int loop_new(const char *memory_directory, struct env **out_env, struct error *e
 /* Runs until loop_stop; the calling thread becomes the env's thread. */
 void loop_run(struct env *env);
 void loop_stop(struct env *env); /* on the env's thread */
+void loop_resume(struct env *env); /* after a stop: loop_run may be called again */
 
 /* From any thread: calls fn(data) on the env's thread, in the order of posting. */
 void loop_post(struct env *env, void (*fn)(void *data), void *data);
