@@ -1,0 +1,90 @@
+/* One NBD client connection as states over bytes: fixed newstyle negotiation, then transmission. Server side.
+ *
+ * Follows the NBD protocol document ("proto.md" of the NBD project); section names are cited in the code. No socket, no
+ * memory but its own, no thread: the daemon feeds it bytes from a socket, the fuzzer from a file, tests from arrays. */
+#ifndef NBD_SESSION_H
+#define NBD_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct nbd_session;
+struct nbd_request;
+
+#define NBD_PAYLOAD_MAX (32u * 1024u * 1024u) /* bytes of one READ or WRITE; advertised as the maximum block size */
+
+enum nbd_command { NBD_READ, NBD_WRITE, NBD_FLUSH, NBD_TRIM, NBD_WRITE_ZEROES };
+
+/* What a client may see of an export. Strings are borrowed for the call. */
+struct nbd_export {
+	char name[256];
+	char description[256];
+	uint64_t size;       /* bytes */
+	bool read_only;
+	bool rotational;
+	void *disk;          /* the host's, handed back with each request */
+};
+
+/* What the session asks of its host (the daemon, a test, the fuzzer). All are called from within nbd_session_input,
+ * nbd_session_new or nbd_session_done. */
+struct nbd_host {
+	/* The export called `name`, or false. */
+	bool (*find)(void *host, const char *name, struct nbd_export *out_export);
+	/* The export of rank `index` for LIST, false past the last. */
+	bool (*list)(void *host, uint32_t index, struct nbd_export *out_export);
+	/* The client chose the export and enters transmission: false refuses (too many clients, gone meanwhile). */
+	bool (*open)(void *host, const struct nbd_export *chosen);
+	/* Carry out a request, then call nbd_session_done, now or later, in any order. */
+	void (*submit)(void *host, struct nbd_request *request);
+	/* There are bytes to send (nbd_session_output gives them), or the session has ended. */
+	void (*wake)(void *host);
+};
+
+/* A request in flight. The session allocates and frees it; the host reads the first fields. */
+struct nbd_request {
+	enum nbd_command command;
+	bool force_unit_access;
+	bool no_hole;   /* WRITE_ZEROES: keep the space */
+	uint64_t offset;
+	uint32_t length;
+	uint8_t *buffer; /* READ: to be filled; WRITE: the payload; page aligned; NULL otherwise */
+	void *disk;      /* of the chosen export */
+	void *host_data; /* the host's own use */
+};
+
+/* Gives a session; `host` pointers are kept. The greeting is in the output at once. */
+struct nbd_session *nbd_session_new(const struct nbd_host *ops, void *host);
+/* No request may be in flight (nbd_session_in_flight() == 0). */
+void nbd_session_free(struct nbd_session *session);
+
+/* Where the next received bytes should go: at least one byte of room, or NULL when the session wants no more input now (too
+ * much in flight or unsent, or ended): ask again after nbd_session_done and nbd_session_sent. The room is the host's until
+ * nbd_session_input. Large write payloads are received straight into their request. */
+uint8_t *nbd_session_want(struct nbd_session *session, size_t *out_room);
+/* `size` bytes have been placed where nbd_session_want said. */
+void nbd_session_input(struct nbd_session *session, size_t size);
+
+struct iovec;
+/* Fills iov with what is to be sent, in order; returns the number of entries (0: nothing). The bytes stay valid until
+ * nbd_session_sent says how many were taken. One output at a time; max is at least 3. */
+int nbd_session_output(struct nbd_session *session, struct iovec *iov, int max);
+void nbd_session_sent(struct nbd_session *session, size_t size);
+
+/* The host's answer: 0 or a negative errno (mapped to NBD's own error numbers). Frees the request, or queues its reply. */
+void nbd_session_done(struct nbd_session *session, struct nbd_request *request, int result);
+
+/* The connection is of no use any more: no further request is submitted, what was received of one is dropped, and so are
+ * replies. What is in flight is still given back with nbd_session_done. */
+void nbd_session_abandon(struct nbd_session *session, const char *reason);
+
+/* Nothing more will be read from this client: it disconnected, aborted, or broke the protocol. The host closes the socket
+ * once nothing is in flight and the output is empty. */
+bool nbd_session_ended(const struct nbd_session *session);
+/* True once a handshake has chosen an export. */
+bool nbd_session_transmitting(const struct nbd_session *session);
+uint32_t nbd_session_in_flight(const struct nbd_session *session);
+/* Why it ended, for the log: "" while it has not, "disconnected by the client", "bad request magic", ... */
+const char *nbd_session_reason(const struct nbd_session *session);
+
+#endif
