@@ -1,0 +1,225 @@
+/* One call from its arrival to its one answer: client tokens, dispatch, forwarding. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "catalog/catalog.h"
+#include "control/internal.h"
+
+#define TOKEN_S (24u * 3600u)
+
+const char *control_operation_name(enum control_operation operation)
+{
+	static const char *const names[CONTROL_OPERATIONS] = {
+		[CONTROL_CREATE_DISK] = "create disk", [CONTROL_ATTACH_DISK] = "attach disk",
+		[CONTROL_DETACH_DISK] = "detach disk", [CONTROL_RESIZE_DISK] = "resize disk",
+		[CONTROL_DELETE_DISK] = "delete disk", [CONTROL_CREATE_PAIR] = "create pair",
+		[CONTROL_START_PAIR] = "start pair", [CONTROL_STOP_PAIR] = "stop pair",
+		[CONTROL_FAILOVER_PAIR] = "fail over pair", [CONTROL_DELETE_PAIR] = "delete pair",
+		[CONTROL_CREATE_GROUP] = "create group", [CONTROL_ADD_PAIR] = "add pair",
+		[CONTROL_REMOVE_PAIR] = "remove pair", [CONTROL_START_GROUP] = "start group",
+		[CONTROL_STOP_GROUP] = "stop group", [CONTROL_FAILOVER_GROUP] = "fail over group",
+		[CONTROL_DELETE_GROUP] = "delete group",
+	};
+
+	return operation < CONTROL_OPERATIONS ? names[operation] : "?";
+}
+
+static void (*const operations[CONTROL_OPERATIONS])(struct call *call) = {
+	[CONTROL_CREATE_DISK] = operate_create_disk, [CONTROL_ATTACH_DISK] = operate_disk, [CONTROL_DETACH_DISK] = operate_disk,
+	[CONTROL_RESIZE_DISK] = operate_disk, [CONTROL_DELETE_DISK] = operate_disk, [CONTROL_CREATE_PAIR] = operate_create_pair,
+	[CONTROL_START_PAIR] = operate_replica, [CONTROL_STOP_PAIR] = operate_replica,
+	[CONTROL_FAILOVER_PAIR] = operate_replica, [CONTROL_DELETE_PAIR] = operate_replica,
+	[CONTROL_CREATE_GROUP] = operate_create_group, [CONTROL_ADD_PAIR] = operate_member,
+	[CONTROL_REMOVE_PAIR] = operate_member, [CONTROL_START_GROUP] = operate_replica, [CONTROL_STOP_GROUP] = operate_replica,
+	[CONTROL_FAILOVER_GROUP] = operate_replica, [CONTROL_DELETE_GROUP] = operate_replica,
+};
+
+/* --- client tokens: kept with their answer for a day --- */
+
+/* What was asked, but for the token itself. */
+static void request_digest(const struct control_request *request, char out[2 * SHA256_SIZE + 1])
+{
+	struct control_request bare = *request;
+	uint8_t digest[SHA256_SIZE];
+	json_t *json;
+	char *text;
+
+	bare.client_token[0] = 0;
+	json = request_to_json(&bare);
+	text = json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS);
+	hash_sha256(text, strlen(text), digest);
+	hash_to_hex(digest, sizeof digest, out);
+	free(text);
+	json_decref(json);
+}
+
+static struct token *token_find(struct control *control, const char *text)
+{
+	list_for_each(entry, &control->tokens) {
+		struct token *token = container_of(entry, struct token, entry);
+
+		if (strcmp(token->text, text) == 0)
+			return token;
+	}
+	return NULL;
+}
+
+static void token_forget(struct control *control, struct token *token)
+{
+	if (!token->running && catalog_begin(control->catalog, NULL) == 0) {
+		catalog_remove(control->catalog, "token", token->text, NULL);
+		catalog_commit(control->catalog, NULL);
+	}
+	list_remove(&token->entry);
+	free(token);
+}
+
+void tokens_expire(struct control *control)
+{
+	list_for_each(entry, &control->tokens) {
+		struct token *token = container_of(entry, struct token, entry);
+
+		if (!token->running && token->at_s + TOKEN_S < control_now_s())
+			token_forget(control, token);
+	}
+}
+
+int token_load(struct control *control, const char *text, const char *body)
+{
+	struct token *token = memory_new(1, sizeof *token);
+	unsigned long long at_s;
+
+	/* "<digest> <seconds> <id>" */
+	if (strlen(text) >= sizeof token->text || sscanf(body, "%64s %llu %63s", token->digest, &at_s, token->id) < 2) {
+		free(token);
+		return -1;
+	}
+	strncpy(token->text, text, sizeof token->text - 1);
+	token->at_s = at_s;
+	list_append(&control->tokens, &token->entry);
+	return 0;
+}
+
+static void token_end(struct call *call, bool keep)
+{
+	struct token *token = token_find(call->control, call->request.client_token);
+	char body[256];
+
+	if (token == NULL || !token->running)
+		return;
+	if (!keep) {
+		token_forget(call->control, token);
+		return;
+	}
+	token->running = false;
+	snprintf(token->id, sizeof token->id, "%s", call->made_id);
+	snprintf(body, sizeof body, "%s %llu %s", token->digest, (unsigned long long)token->at_s, token->id);
+	if (catalog_begin(call->control->catalog, NULL) == 0) {
+		catalog_put(call->control->catalog, "token", token->text, body, NULL);
+		catalog_commit(call->control->catalog, NULL);
+	}
+}
+
+/* True when the call was answered from a token. */
+static bool token_begin(struct call *call)
+{
+	const char *text = call->request.client_token;
+	struct token *token = text[0] == 0 ? NULL : token_find(call->control, text);
+	char digest[2 * SHA256_SIZE + 1];
+
+	if (text[0] == 0)
+		return false;
+	request_digest(&call->request, digest);
+	if (token != NULL && strcmp(token->digest, digest) != 0) {
+		call_end(call, REFUSE_TOKEN_MISMATCH, "client token %s was used before with other parameters", text);
+	} else if (token != NULL && token->running) {
+		call_end(call, REFUSE_TOKEN_RUNNING, "the first request with client token %s still runs", text);
+	} else if (token != NULL) {
+		snprintf(call->made_id, sizeof call->made_id, "%s", token->id);
+		call_end(call, REFUSE_NONE, "%s", "");
+	} else {
+		token = memory_new(1, sizeof *token);
+		token->running = true;
+		token->at_s = control_now_s();
+		snprintf(token->text, sizeof token->text, "%s", text);
+		memcpy(token->digest, digest, sizeof token->digest);
+		list_append(&call->control->tokens, &token->entry);
+		call->owns_token = true;
+		return false;
+	}
+	return true;
+}
+
+/* --- calls --- */
+
+void control_call(struct control *control, const struct control_request *request,
+		  void (*on_answer)(void *data, const struct control_answer *answer), void *data)
+{
+	struct call *call = memory_new(1, sizeof *call);
+
+	call->control = control;
+	call->request = *request;
+	call->on_answer = on_answer;
+	call->data = data;
+	if (!token_begin(call))
+		operations[request->operation](call);
+}
+
+void call_end(struct call *call, enum refusal refusal, const char *format, ...)
+{
+	struct control_answer answer = { .refusal = refusal };
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(answer.text, sizeof answer.text, format, arguments);
+	va_end(arguments);
+	if (call->owns_token)
+		token_end(call, refusal == REFUSE_NONE);
+	snprintf(answer.id, sizeof answer.id, "%s", call->made_id);
+	log_event(LOG_INFO, "control.call", "operation=\"%s\" id=%s refusal=%s text=\"%s\"",
+		  control_operation_name(call->request.operation), answer.id[0] != 0 ? answer.id : "-", refusal_name(refusal),
+		  answer.text);
+	call->on_answer(call->data, &answer);
+	free(call);
+}
+
+void call_end_error(struct call *call, const struct error *error)
+{
+	call_end(call, error->code == -ENOSPC ? REFUSE_NO_SPACE : REFUSE_STORAGE, "%s", error->text);
+}
+
+static void on_forwarded(struct control *control, void *data, const json_t *reply)
+{
+	struct call *call = data;
+	const char *id = json_string_value(json_object_get(reply, "id"));
+	char text[256];
+	enum refusal refusal = reply_refusal(reply, text);
+
+	(void)control;
+	if (id != NULL)
+		snprintf(call->made_id, sizeof call->made_id, "%s", id);
+	call_end(call, refusal, "%s", text);
+}
+
+void call_forward(struct call *call, const char *zone)
+{
+	struct control_request onward = call->request;
+	const struct peer *peer = peer_find(call->control, zone);
+	json_t *question;
+
+	if (peer == NULL || !peer->linked) {
+		call_end(call, REFUSE_PEER_UNREACHABLE, "site %s, where this has to be done, is not reachable now", zone);
+		return;
+	}
+	/* The token stays here: this side answers its repetition. */
+	onward.client_token[0] = 0;
+	question = json_object();
+	json_object_set_new(question, "type", json_string("call"));
+	json_object_set_new(question, "request", request_to_json(&onward));
+	ask_peer(call->control, zone, question, on_forwarded, call);
+}

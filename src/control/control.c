@@ -1,0 +1,134 @@
+/* Beginning and end, the tick, and what can be read. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "catalog/catalog.h"
+#include "control/internal.h"
+
+#define TICK_MS 250u
+
+uint64_t control_now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+uint64_t control_now_s(void)
+{
+	return (uint64_t)time(NULL);
+}
+
+void control_random(void *out, size_t size)
+{
+	if (getrandom(out, size, 0) != (ssize_t)size)
+		abort(); /* short requests are answered whole once the system is up */
+}
+
+void control_make_id(const char *prefix, char out[CONTROL_ID_SIZE])
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+	uint8_t random[20];
+	size_t at = strlen(prefix);
+
+	memcpy(out, prefix, at);
+	control_random(random, sizeof random);
+	for (size_t i = 0; i < sizeof random; i++)
+		out[at + i] = letters[random[i] % 36];
+	out[at + sizeof random] = 0;
+}
+
+static int on_token(void *data, const char *id, const char *body, struct error *error)
+{
+	(void)error;
+	token_load(data, id, body); /* a damaged one is as good as none */
+	return 0;
+}
+
+/* A pair whose creation was cut off before its answer: the peer's half goes by "put" and "no such pair". */
+static void forget_unfinished(struct control *control)
+{
+	list_for_each(entry, &control->replicas) {
+		struct replica *replica = container_of(entry, struct replica, entry);
+
+		if (replica->state == PAIR_CREATING)
+			replica_forget(control, replica, NULL);
+	}
+}
+
+struct control *control_new(const struct control_config *config, struct catalog *catalog, const struct control_port *port,
+			    struct error *error)
+{
+	struct control *control = memory_new(1, sizeof *control);
+
+	control->config = *config;
+	control->catalog = catalog;
+	control->port = *port;
+	control->peers = memory_new(config->peer_count, sizeof *control->peers);
+	for (size_t i = 0; i < config->peer_count; i++)
+		control->peers[i].site = config->peers[i];
+	list_init(&control->disks);
+	list_init(&control->replicas);
+	list_init(&control->commands);
+	list_init(&control->asks);
+	list_init(&control->tokens);
+	if (record_load(control, error) < 0 || catalog_each(catalog, "token", on_token, control, error) < 0) {
+		control_free(control);
+		return NULL;
+	}
+	forget_unfinished(control);
+	disks_resume(control);
+	unit_resume_all(control);
+	disks_export(control);
+	return control;
+}
+
+static void free_all(struct list *head, size_t offset)
+{
+	struct list *entry;
+
+	while ((entry = list_pop(head)) != NULL)
+		free((char *)entry - offset);
+}
+
+void control_free(struct control *control)
+{
+	free_all(&control->disks, offsetof(struct disk_record, entry));
+	free_all(&control->replicas, offsetof(struct replica, entry));
+	free_all(&control->commands, offsetof(struct waiting, entry));
+	free_all(&control->asks, offsetof(struct waiting, entry));
+	free_all(&control->tokens, offsetof(struct token, entry));
+	free(control->peers);
+	free(control);
+}
+
+uint32_t control_tick(struct control *control)
+{
+	peer_expire(control);
+	if (control_now_ms() < control->tick_ms)
+		return TICK_MS;
+	control->tick_ms = control_now_ms() + TICK_MS;
+	tokens_expire(control);
+	list_for_each(entry, &control->replicas)
+		unit_delete_continue(control, container_of(entry, struct replica, entry));
+	return TICK_MS;
+}
+
+const struct control_site *control_this_site(const struct control *control)
+{
+	return &control->config.site;
+}
+
+const struct control_site *control_peer(const struct control *control, size_t index, bool *out_linked)
+{
+	if (index >= control->config.peer_count)
+		return NULL;
+	*out_linked = control->peers[index].linked;
+	return &control->peers[index].site;
+}

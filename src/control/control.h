@@ -1,0 +1,212 @@
+/* What an operation means: the one place that decides, for every dialect.
+ *
+ * One control thread owns this object and the catalog. A door (api/) fills a request, calls control_call, and gets one answer.
+ * An operation checks the state table and its named conditions, writes its intent to the catalog, answers, and acts through
+ * idempotent messages to the shard and to the peer; transient states last as long as the work does. At start, unfinished
+ * intents are resumed. Nothing here knows a dialect's names, codes or sentences. */
+#ifndef CONTROL_CONTROL_H
+#define CONTROL_CONTROL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "control/port.h"
+#include "control/refusal.h"
+#include "control/state.h"
+
+struct catalog;
+struct control;
+
+#define CONTROL_ID_SIZE ENGINE_ID_SIZE
+#define CONTROL_NAME_SIZE 513 /* 128 characters of UTF-8 */
+#define CONTROL_TEXT_SIZE 1025 /* 256 characters of UTF-8 */
+#define CONTROL_TOKEN_SIZE 65
+
+struct control_site {
+	char name[CONTROL_ID_SIZE];   /* = zone: unique among all sites */
+	char region[CONTROL_ID_SIZE];
+	char zone[CONTROL_ID_SIZE];
+};
+
+struct control_config {
+	struct control_site site;
+	struct control_site *peers; /* borrowed for control_new */
+	size_t peer_count;
+	char directory[512];        /* disks made here are "<directory>/disks/<id>.raw" */
+	uint32_t pairs_per_group_max; /* 128 */
+	uint32_t rpo_s_default;     /* 900, as the cloud's; from 1 s accepted */
+	char nbd_uris[2][256];      /* where exports are reached: prefix, the disk's id is appended; "" when off */
+};
+
+enum control_operation {
+	CONTROL_CREATE_DISK,
+	CONTROL_ATTACH_DISK,
+	CONTROL_DETACH_DISK,
+	CONTROL_RESIZE_DISK, /* an unpaired one */
+	CONTROL_DELETE_DISK,
+	CONTROL_CREATE_PAIR,
+	CONTROL_START_PAIR,
+	CONTROL_STOP_PAIR,
+	CONTROL_FAILOVER_PAIR,
+	CONTROL_DELETE_PAIR,
+	CONTROL_CREATE_GROUP,
+	CONTROL_ADD_PAIR,
+	CONTROL_REMOVE_PAIR,
+	CONTROL_START_GROUP,
+	CONTROL_STOP_GROUP,
+	CONTROL_FAILOVER_GROUP,
+	CONTROL_DELETE_GROUP,
+	CONTROL_OPERATIONS,
+};
+const char *control_operation_name(enum control_operation operation);
+
+/* A request to change something; fields an operation does not use are empty. */
+struct control_request {
+	enum control_operation operation;
+	char client_token[CONTROL_TOKEN_SIZE]; /* "": none */
+	char region[CONTROL_ID_SIZE];          /* RegionId as given: where the caller acts */
+	char zone[CONTROL_ID_SIZE];
+	char disk[CONTROL_ID_SIZE];
+	char pair[CONTROL_ID_SIZE];
+	char group[CONTROL_ID_SIZE];
+	char instance[CONTROL_ID_SIZE];
+	char peer_region[CONTROL_ID_SIZE];
+	char peer_zone[CONTROL_ID_SIZE];
+	char peer_disk[CONTROL_ID_SIZE];
+	char name[CONTROL_NAME_SIZE];
+	char description[CONTROL_TEXT_SIZE];
+	char path[512];    /* CREATE_DISK: adopt this raw file or block device in place */
+	char category[32];
+	uint64_t size;     /* bytes */
+	uint32_t rpo_s;    /* 0: the default */
+	uint64_t bandwidth;
+	char charge_type[16];
+	bool one_shot;
+	bool enable_rtc;
+};
+
+/* The one answer: id of what was made, or the refusal with a sentence that holds the particulars ("" : the dialect's own
+ * sentence is enough). */
+struct control_answer {
+	enum refusal refusal; /* REFUSE_NONE: done, or begun */
+	char id[CONTROL_ID_SIZE];
+	char text[256];
+};
+
+/* --- what can be read --- */
+
+struct control_disk {
+	char id[CONTROL_ID_SIZE];
+	char name[CONTROL_NAME_SIZE];
+	char description[CONTROL_TEXT_SIZE];
+	char region[CONTROL_ID_SIZE];
+	char zone[CONTROL_ID_SIZE];
+	char kind[16];
+	char path[512];
+	char category[32];
+	bool adopted;
+	uint64_t size; /* bytes */
+	enum disk_state state;
+	char instance[CONTROL_ID_SIZE];
+	char pair[CONTROL_ID_SIZE];      /* "" when in none */
+	char failure[160];               /* "" or why the disk failed */
+	uint64_t created_s, attached_s, detached_s; /* wall clock, seconds; 0: never */
+};
+
+struct control_pair {
+	char id[CONTROL_ID_SIZE];
+	char name[CONTROL_NAME_SIZE];
+	char description[CONTROL_TEXT_SIZE];
+	char group[CONTROL_ID_SIZE];
+	char group_name[CONTROL_NAME_SIZE];
+	enum pair_state state;
+	char message[256];               /* why it is in a failed state, waits, or is behind; "" */
+	struct control_site source, destination; /* of the present direction */
+	struct control_site primary, standby;    /* as first made */
+	char source_disk[CONTROL_ID_SIZE], destination_disk[CONTROL_ID_SIZE];
+	bool here_is_production;         /* this site has the source */
+	uint64_t size;
+	uint32_t rpo_s;
+	uint64_t bandwidth;
+	char charge_type[16];
+	bool enable_rtc;
+	uint64_t created_s;
+	uint64_t recovery_ms;            /* newest recovery point, primary's wall clock; 0: none */
+	struct unit_status status;       /* live, as far as this side knows */
+};
+
+struct control_group {
+	char id[CONTROL_ID_SIZE];
+	char name[CONTROL_NAME_SIZE];
+	char description[CONTROL_TEXT_SIZE];
+	enum pair_state state;           /* groups use the same set of states; their table is another */
+	char message[256];
+	struct control_site source, destination, primary, standby;
+	bool here_is_production;
+	uint32_t rpo_s;
+	uint64_t bandwidth;
+	bool enable_rtc;
+	uint64_t created_s;
+	uint64_t recovery_ms;
+	uint32_t pair_count;
+	char (*pairs)[CONTROL_ID_SIZE];  /* freed by control_list_free */
+	struct unit_status status;
+};
+
+enum control_site_filter { CONTROL_SITE_ANY, CONTROL_SITE_PRODUCTION, CONTROL_SITE_BACKUP };
+
+/* Empty fields do not filter. */
+struct control_filter {
+	const char *const *ids;
+	size_t id_count;
+	const char *region;
+	const char *zone;
+	const char *name_part;
+	const char *group;   /* pairs: "-" means in no group */
+	const char *instance;
+	int state;           /* enum of the kind listed, or -1 */
+	enum control_site_filter site;
+	size_t first, count; /* the page: rows to skip, rows to give (at most 500) */
+};
+
+/* A page of rows, and how many there are in all. Freed with control_list_free. */
+struct control_list {
+	size_t count, total;
+	struct control_disk *disks;   /* one of the three is set */
+	struct control_pair *pairs;
+	struct control_group *groups;
+};
+
+/* Takes nothing; borrows the catalog until control_free. Opens what the catalog holds and resumes unfinished work. */
+struct control *control_new(const struct control_config *config, struct catalog *catalog, const struct control_port *port,
+			    struct error *error);
+void control_free(struct control *control);
+
+/* Calls on_answer exactly once, on this thread: before returning, or later when the peer has to be asked (then within 2.5
+ * seconds; the work goes on). */
+void control_call(struct control *control, const struct control_request *request,
+		  void (*on_answer)(void *data, const struct control_answer *answer), void *data);
+
+int control_list_disks(struct control *control, const struct control_filter *filter, struct control_list *out_list);
+int control_list_pairs(struct control *control, const struct control_filter *filter, struct control_list *out_list);
+int control_list_groups(struct control *control, const struct control_filter *filter, struct control_list *out_list);
+void control_list_free(struct control_list *list);
+
+/* This site, and its peers with whether they are linked. Borrows; NULL past the last. */
+const struct control_site *control_this_site(const struct control *control);
+const struct control_site *control_peer(const struct control *control, size_t index, bool *out_linked);
+
+/* --- called by the daemon on the control thread --- */
+
+void control_on_answer(struct control *control, uint64_t command_id, const struct error *error); /* code 0: done */
+void control_on_unit(struct control *control, const struct unit_status *status);
+void control_on_link(struct control *control, const char *peer, bool up, const char *reason);
+void control_on_message(struct control *control, const char *peer, bool is_answer, uint64_t id, const void *bytes, size_t size);
+void control_on_disk_failed(struct control *control, const char *disk, int code);
+
+/* Time limits, retries of unfinished work; returns milliseconds until it wants to be called again (at most 1000). */
+uint32_t control_tick(struct control *control);
+
+#endif

@@ -1,0 +1,160 @@
+/* Control's own state, shared by the files of this folder. The control thread.
+ *
+ * A pair and a group are both a `replica`: the same states, sites and history; a group has members, a pair has disks. What is
+ * stored and what is sent to the peer is the same JSON, made from one table of fields (record.c). */
+#ifndef CONTROL_INTERNAL_H
+#define CONTROL_INTERNAL_H
+
+#include <jansson.h>
+
+#include "base/list.h"
+#include "control/control.h"
+
+struct disk_record {
+	struct list entry;
+	char id[CONTROL_ID_SIZE], name[CONTROL_NAME_SIZE], description[CONTROL_TEXT_SIZE];
+	char kind[16], path[512], category[32], instance[CONTROL_ID_SIZE];
+	bool adopted;
+	uint64_t size, state, created_s, attached_s, detached_s;
+	char failure[160]; /* not stored */
+};
+
+struct replica {
+	struct list entry;
+	bool is_group;
+	char id[CONTROL_ID_SIZE], name[CONTROL_NAME_SIZE], description[CONTROL_TEXT_SIZE];
+	char source[CONTROL_ID_SIZE], destination[CONTROL_ID_SIZE]; /* zones, of the present direction */
+	char primary[CONTROL_ID_SIZE], standby[CONTROL_ID_SIZE];    /* as first made */
+	char lineage[2 * ENGINE_LINEAGE_SIZE + 1]; /* "" before the first start */
+	char charge_type[16];
+	uint64_t state, size, rpo_s, bandwidth, created_s, one_shot_s;
+	uint64_t rank, version; /* the copy with the higher (rank, version) is the newer; rank grows with each failover */
+	bool enable_rtc;
+	/* of a pair */
+	char group[CONTROL_ID_SIZE], source_disk[CONTROL_ID_SIZE], destination_disk[CONTROL_ID_SIZE];
+	/* not stored */
+	char message[256];
+	struct unit_status status;
+	uint64_t told_ms; /* when (monotonic) */
+	bool opened;    /* the shard has its unit */
+	bool unit_gone; /* deleting: our half is done */
+	bool peer_gone; /* deleting: the peer's half is done */
+	bool busy;      /* an operation on it waits for the shard or the peer */
+};
+
+typedef void command_done(struct control *control, void *data, const struct error *error);
+/* `reply` is NULL when the peer did not answer in time. */
+typedef void ask_done(struct control *control, void *data, const json_t *reply);
+
+struct waiting {
+	struct list entry;
+	uint64_t id;
+	uint64_t deadline_ms; /* asks */
+	command_done *on_command;
+	ask_done *on_ask;
+	void *data;
+};
+
+struct peer {
+	struct control_site site;
+	bool linked;
+};
+
+/* A call on its way. */
+struct call {
+	struct control *control;
+	struct control_request request;
+	void (*on_answer)(void *data, const struct control_answer *answer);
+	void *data;
+	char made_id[CONTROL_ID_SIZE]; /* what a create made, or the object it works on */
+	uint64_t state_before;
+	bool owns_token; /* the first call with its client token */
+};
+
+/* A client token, and what its call made; kept for a day. */
+struct token {
+	struct list entry;
+	char text[CONTROL_TOKEN_SIZE];
+	char digest[65];
+	char id[CONTROL_ID_SIZE];
+	uint64_t at_s;
+	bool running;
+};
+
+struct control {
+	struct control_config config;
+	struct peer *peers;
+	struct catalog *catalog;
+	struct control_port port;
+	struct list disks, replicas;   /* in order of creation */
+	struct list commands, asks;    /* of struct waiting */
+	struct list tokens;
+	uint64_t next_id;
+	uint64_t tick_ms;
+};
+
+uint64_t control_now_ms(void); /* monotonic */
+uint64_t control_now_s(void);  /* wall clock */
+void control_random(void *out, size_t size);
+void control_make_id(const char *prefix, char out[CONTROL_ID_SIZE]);
+
+/* record.c */
+int record_load(struct control *control, struct error *error);
+int disk_store(struct control *control, struct disk_record *disk, struct error *error);
+int disk_forget(struct control *control, struct disk_record *disk, struct error *error);
+/* Stores with a new version, and sends the new copy to the peer. */
+int replica_store(struct control *control, struct replica *replica, struct error *error);
+/* As it is. */
+int replica_keep(struct control *control, struct replica *replica, struct error *error);
+int replica_forget(struct control *control, struct replica *replica, struct error *error);
+struct disk_record *disk_find(struct control *control, const char *id);
+struct replica *replica_find(struct control *control, const char *id, bool is_group);
+/* The pair that holds a disk of this site, or NULL. */
+struct replica *replica_of_disk(struct control *control, const char *disk);
+struct replica *unit_owner(struct control *control, const char *unit_id);
+json_t *replica_to_json(const struct replica *replica);
+bool replica_from_json(const json_t *json, struct replica *out_replica);
+json_t *request_to_json(const struct control_request *request);
+bool request_from_json(const json_t *json, struct control_request *out_request);
+uint32_t replica_members(struct control *control, const char *group, struct replica **out, uint32_t max);
+bool is_source(const struct control *control, const struct replica *replica);
+const char *replica_peer(const struct control *control, const struct replica *replica);
+void replica_set_state(struct control *control, struct replica *replica, enum pair_state state, const char *message);
+
+/* peer.c */
+struct peer *peer_find(struct control *control, const char *zone);
+void send_command(struct control *control, struct shard_command *command, command_done *on_done, void *data);
+/* Takes the JSON. */
+void ask_peer(struct control *control, const char *zone, json_t *question, ask_done *on_reply, void *data);
+void tell_peer(struct control *control, const char *zone, json_t *news);
+enum refusal reply_refusal(const json_t *reply, char text[256]);
+void peer_expire(struct control *control);
+void push_replica(struct control *control, const struct replica *replica);
+
+/* call.c */
+void call_end(struct call *call, enum refusal refusal, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void call_end_error(struct call *call, const struct error *error);
+void tokens_expire(struct control *control);
+int token_load(struct control *control, const char *text, const char *body);
+void call_forward(struct call *call, const char *zone);
+
+/* operation_disk.c, operation_replica.c, operation_member.c */
+void operate_create_disk(struct call *call);
+void operate_disk(struct call *call);
+void disks_resume(struct control *control);
+void disks_export(struct control *control);
+void operate_create_pair(struct call *call);
+void operate_create_group(struct call *call);
+void operate_replica(struct call *call);
+void operate_member(struct call *call);
+
+/* unit.c: the engine's unit of a replica */
+bool unit_has_members(struct control *control, struct replica *replica);
+bool unit_make_spec(struct control *control, struct replica *replica, struct unit_spec *out_spec);
+void unit_open(struct control *control, struct replica *replica, command_done *on_done, void *data);
+void unit_command(struct control *control, enum shard_command_kind kind, const char *id, bool one_shot, command_done *on_done,
+		  void *data);
+void unit_delete_continue(struct control *control, struct replica *replica);
+void unit_resume_all(struct control *control);
+
+#endif

@@ -1,0 +1,413 @@
+/* Commands to the shard and questions to the peers, each answered once; a question that is not answered in time is. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "control/internal.h"
+
+#define ASK_LIMIT_MS 2500u
+
+struct peer *peer_find(struct control *control, const char *zone)
+{
+	for (size_t i = 0; i < control->config.peer_count; i++) {
+		if (strcmp(control->peers[i].site.zone, zone) == 0)
+			return &control->peers[i];
+	}
+	return NULL;
+}
+
+static struct waiting *waiting_new(struct control *control, struct list *queue, void *data)
+{
+	struct waiting *waiting = memory_new(1, sizeof *waiting);
+
+	waiting->id = ++control->next_id;
+	waiting->data = data;
+	list_append(queue, &waiting->entry);
+	return waiting;
+}
+
+/* Takes the entry with this id out of a queue; NULL when there is none. */
+static struct waiting *waiting_take(struct list *queue, uint64_t id)
+{
+	list_for_each(entry, queue) {
+		struct waiting *waiting = container_of(entry, struct waiting, entry);
+
+		if (waiting->id != id)
+			continue;
+		list_remove(entry);
+		return waiting;
+	}
+	return NULL;
+}
+
+void send_command(struct control *control, struct shard_command *command, command_done *on_done, void *data)
+{
+	struct waiting *waiting = waiting_new(control, &control->commands, data);
+
+	waiting->on_command = on_done;
+	command->id = waiting->id;
+	control->port.send(control->port.data, command);
+}
+
+void control_on_answer(struct control *control, uint64_t command_id, const struct error *error)
+{
+	struct waiting *waiting = waiting_take(&control->commands, command_id);
+
+	if (waiting == NULL)
+		return;
+	if (waiting->on_command != NULL)
+		waiting->on_command(control, waiting->data, error);
+	free(waiting);
+}
+
+static void send_message(struct control *control, const char *zone, bool is_answer, uint64_t id, json_t *json,
+			 command_done *on_done, void *data)
+{
+	struct shard_command command = { .kind = SHARD_MESSAGE };
+
+	strncpy(command.u.message.peer, zone, sizeof command.u.message.peer - 1);
+	command.u.message.is_answer = is_answer;
+	command.u.message.id = id;
+	command.u.message.bytes = json_dumps(json, JSON_COMPACT);
+	command.u.message.size = strlen(command.u.message.bytes);
+	json_decref(json);
+	send_command(control, &command, on_done, data);
+}
+
+static void ask_end(struct control *control, struct waiting *waiting, const json_t *reply)
+{
+	if (waiting->on_ask != NULL)
+		waiting->on_ask(control, waiting->data, reply);
+	free(waiting);
+}
+
+/* A question that could not even be sent is not waited for. */
+static void on_ask_sent(struct control *control, void *data, const struct error *error)
+{
+	uint64_t *id = data;
+	struct waiting *waiting = error->code == 0 ? NULL : waiting_take(&control->asks, *id);
+
+	free(id);
+	if (waiting != NULL)
+		ask_end(control, waiting, NULL);
+}
+
+void ask_peer(struct control *control, const char *zone, json_t *question, ask_done *on_reply, void *data)
+{
+	struct waiting *waiting = waiting_new(control, &control->asks, data);
+	uint64_t *id = memory_new(1, sizeof *id);
+
+	waiting->on_ask = on_reply;
+	waiting->deadline_ms = control_now_ms() + ASK_LIMIT_MS;
+	*id = waiting->id;
+	send_message(control, zone, false, waiting->id, question, on_ask_sent, id);
+}
+
+void tell_peer(struct control *control, const char *zone, json_t *news)
+{
+	ask_peer(control, zone, news, NULL, NULL);
+}
+
+void peer_expire(struct control *control)
+{
+	uint64_t now = control_now_ms();
+
+	list_for_each(entry, &control->asks) {
+		struct waiting *waiting = container_of(entry, struct waiting, entry);
+
+		if (waiting->deadline_ms > now)
+			return; /* in order of their deadlines */
+		list_remove(entry);
+		ask_end(control, waiting, NULL);
+		peer_expire(control); /* the list may have changed */
+		return;
+	}
+}
+
+/* --- what the peer sends --- */
+
+static json_t *reply_with(enum refusal refusal, const char *text)
+{
+	json_t *reply = json_object();
+
+	json_object_set_new(reply, "refusal", json_integer(refusal));
+	json_object_set_new(reply, "text", json_string(text));
+	return reply;
+}
+
+enum refusal reply_refusal(const json_t *reply, char text[256])
+{
+	const json_t *refusal = reply == NULL ? NULL : json_object_get(reply, "refusal");
+	const char *said = reply == NULL ? NULL : json_string_value(json_object_get(reply, "text"));
+
+	strncpy(text, said == NULL ? "" : said, 255);
+	text[255] = 0;
+	if (reply == NULL) {
+		strncpy(text, "the other site did not answer in time", 255);
+		return REFUSE_PEER_UNREACHABLE;
+	}
+	if (!json_is_integer(refusal) || json_integer_value(refusal) < 0 || json_integer_value(refusal) >= REFUSALS)
+		return REFUSE_INTERNAL;
+	return (enum refusal)json_integer_value(refusal);
+}
+
+/* An answer owed to a peer. */
+struct debt {
+	struct control *control;
+	char peer[CONTROL_ID_SIZE];
+	uint64_t id;
+	char unit[CONTROL_ID_SIZE];
+};
+
+static void debt_pay(struct debt *debt, enum refusal refusal, const char *text)
+{
+	send_message(debt->control, debt->peer, true, debt->id, reply_with(refusal, text), NULL, NULL);
+	free(debt);
+}
+
+static void on_forwarded_answer(void *data, const struct control_answer *answer)
+{
+	struct debt *debt = data;
+	json_t *reply = reply_with(answer->refusal, answer->text);
+
+	json_object_set_new(reply, "id", json_string(answer->id));
+	send_message(debt->control, debt->peer, true, debt->id, reply, NULL, NULL);
+	free(debt);
+}
+
+static void on_call(struct debt *debt, const json_t *message)
+{
+	struct control_request request;
+
+	if (!request_from_json(json_object_get(message, "request"), &request)) {
+		debt_pay(debt, REFUSE_BAD_PARAMETER, "the forwarded request is damaged");
+		return;
+	}
+	control_call(debt->control, &request, on_forwarded_answer, debt);
+}
+
+/* Takes over the peer's copy when it is the newer one. Gives the record, or NULL when it is not of these two sites. */
+static struct replica *take_over(struct control *control, const char *peer, const json_t *json)
+{
+	struct replica copy, *mine;
+	const char *here = control->config.site.zone;
+
+	if (!replica_from_json(json, &copy))
+		return NULL;
+	if (!(strcmp(copy.source, peer) == 0 && strcmp(copy.destination, here) == 0) &&
+	    !(strcmp(copy.destination, peer) == 0 && strcmp(copy.source, here) == 0))
+		return NULL;
+	mine = replica_find(control, copy.id, copy.is_group);
+	if (mine == NULL) {
+		mine = memory_new(1, sizeof *mine);
+		*mine = copy;
+		list_init(&mine->entry);
+	} else if (mine->state == PAIR_DELETING || copy.rank < mine->rank ||
+		   (copy.rank == mine->rank && copy.version <= mine->version)) {
+		return mine;
+	} else {
+		copy.entry = mine->entry;
+		copy.status = mine->status;
+		copy.opened = mine->opened;
+		memcpy(copy.message, mine->message, sizeof copy.message);
+		*mine = copy;
+	}
+	replica_keep(control, mine, NULL);
+	return mine;
+}
+
+/* "prepare": the peer wants to make this pair with a disk of ours. */
+static void on_prepare(struct debt *debt, const json_t *message)
+{
+	struct control *control = debt->control;
+	struct replica copy;
+	const struct disk_record *disk;
+	char text[256];
+
+	if (!replica_from_json(json_object_get(message, "replica"), &copy)) {
+		debt_pay(debt, REFUSE_BAD_PARAMETER, "the pair's record is damaged");
+		return;
+	}
+	disk = disk_find(control, copy.destination_disk);
+	if (disk == NULL) {
+		snprintf(text, sizeof text, "site %s has no disk %s", control->config.site.zone, copy.destination_disk);
+		debt_pay(debt, REFUSE_NO_SUCH_DISK, text);
+	} else if (replica_of_disk(control, disk->id) != NULL &&
+		   strcmp(replica_of_disk(control, disk->id)->id, copy.id) != 0) {
+		snprintf(text, sizeof text, "disk %s is in pair %s already", disk->id, replica_of_disk(control, disk->id)->id);
+		debt_pay(debt, REFUSE_DISK_IN_PAIR, text);
+	} else if (disk->state != DISK_STATE_AVAILABLE) {
+		snprintf(text, sizeof text, "the secondary disk %s is %s: detach it first", disk->id,
+			 disk_state_name((enum disk_state)disk->state));
+		debt_pay(debt, REFUSE_STANDBY_ATTACHED, text);
+	} else if (disk->size != copy.size) {
+		snprintf(text, sizeof text, "the primary disk has %llu bytes, the secondary disk %s has %llu: they must be equal",
+			 (unsigned long long)copy.size, disk->id, (unsigned long long)disk->size);
+		debt_pay(debt, REFUSE_DISK_SIZES_DIFFER, text);
+	} else {
+		take_over(control, debt->peer, json_object_get(message, "replica"));
+		debt_pay(debt, REFUSE_NONE, "");
+	}
+}
+
+static void on_secondary_open(struct control *control, void *data, const struct error *error)
+{
+	struct debt *debt = data;
+	struct replica *replica = unit_owner(control, debt->unit);
+
+	if (error->code == 0 && replica != NULL)
+		replica->opened = true;
+	debt_pay(debt, error->code == 0 ? REFUSE_NONE : REFUSE_STORAGE, error->text);
+}
+
+/* "start": the secondary's disks must be detached; then our half of the unit is opened. */
+static void on_start(struct debt *debt, const json_t *message)
+{
+	struct control *control = debt->control;
+	const json_t *members = json_object_get(message, "members");
+	struct replica *replica;
+	char text[256];
+
+	for (size_t i = 0; i < json_array_size(members) && i < ENGINE_UNIT_DISKS_MAX; i++) {
+		struct replica *member = take_over(control, debt->peer, json_array_get(members, i));
+		const struct disk_record *disk = member == NULL ? NULL : disk_find(control, member->destination_disk);
+
+		if (disk == NULL) {
+			debt_pay(debt, REFUSE_NO_SUCH_DISK, "a secondary disk is missing at the other site");
+			return;
+		}
+		if (disk->state != DISK_STATE_AVAILABLE) {
+			snprintf(text, sizeof text, "the secondary disk %s is attached to %s: detach it first", disk->id,
+				 disk->instance);
+			debt_pay(debt, REFUSE_STANDBY_ATTACHED, text);
+			return;
+		}
+	}
+	replica = take_over(control, debt->peer, json_object_get(message, "replica"));
+	if (replica == NULL || !unit_has_members(control, replica)) {
+		debt_pay(debt, REFUSE_BAD_PARAMETER, "the record to start is damaged");
+		return;
+	}
+	memcpy(debt->unit, replica->id, sizeof debt->unit);
+	unit_open(control, replica, on_secondary_open, debt);
+}
+
+/* "put": the peer's copy of a record. A pair that we do not know and that should start here was never finished: it goes. */
+static void on_put(struct debt *debt, const json_t *message)
+{
+	struct control *control = debt->control;
+	const json_t *json = json_object_get(message, "replica");
+	struct replica copy, *mine;
+	enum pair_state before;
+	bool known;
+
+	if (!replica_from_json(json, &copy)) {
+		debt_pay(debt, REFUSE_BAD_PARAMETER, "the record is damaged");
+		return;
+	}
+	mine = replica_find(control, copy.id, copy.is_group);
+	known = mine != NULL;
+	before = known ? (enum pair_state)mine->state : PAIR_DELETED;
+	if (!known && strcmp(copy.source, control->config.site.zone) == 0) {
+		debt_pay(debt, copy.is_group ? REFUSE_NO_SUCH_GROUP : REFUSE_NO_SUCH_PAIR, "");
+		return;
+	}
+	mine = take_over(control, debt->peer, json);
+	if (mine != NULL && known && before != (enum pair_state)mine->state)
+		log_event(LOG_INFO, mine->is_group ? "group.state" : "pair.state", "id=%s from=%s to=%s by=peer", mine->id,
+			  pair_state_name(before), pair_state_name((enum pair_state)mine->state));
+	if (mine != NULL && mine->opened && mine->lineage[0] == 0) { /* its membership changed: it begins anew */
+		mine->opened = false;
+		unit_command(control, SHARD_UNIT_REMOVE, mine->id, false, NULL, NULL);
+	}
+	debt_pay(debt, REFUSE_NONE, "");
+}
+
+/* "gone": the peer has deleted it. */
+static void on_gone(struct debt *debt, const json_t *message)
+{
+	struct control *control = debt->control;
+	const char *id = json_string_value(json_object_get(message, "id"));
+	struct replica *replica = id == NULL ? NULL : unit_owner(control, id);
+
+	if (replica != NULL) {
+		replica_set_state(control, replica, PAIR_DELETING, "");
+		replica->peer_gone = true;
+		unit_delete_continue(control, replica);
+	}
+	debt_pay(debt, REFUSE_NONE, "");
+}
+
+static const struct {
+	const char *type;
+	void (*handle)(struct debt *debt, const json_t *message);
+} handlers[] = {
+	{ "call", on_call }, { "prepare", on_prepare }, { "start", on_start }, { "put", on_put }, { "gone", on_gone },
+};
+
+void control_on_message(struct control *control, const char *peer, bool is_answer, uint64_t id, const void *bytes, size_t size)
+{
+	json_t *json = json_loadb(bytes, size, JSON_REJECT_DUPLICATES, NULL);
+	const char *type = json_string_value(json_object_get(json, "type"));
+	struct waiting *waiting = is_answer ? waiting_take(&control->asks, id) : NULL;
+	struct debt *debt;
+
+	if (waiting != NULL)
+		ask_end(control, waiting, json_is_object(json) ? json : NULL);
+	if (!is_answer && type != NULL && peer_find(control, peer) != NULL) {
+		debt = memory_new(1, sizeof *debt);
+		debt->control = control;
+		debt->id = id;
+		strncpy(debt->peer, peer, sizeof debt->peer - 1);
+		for (size_t i = 0; i < sizeof handlers / sizeof handlers[0]; i++) {
+			if (strcmp(handlers[i].type, type) != 0)
+				continue;
+			handlers[i].handle(debt, json);
+			debt = NULL;
+			break;
+		}
+		if (debt != NULL)
+			debt_pay(debt, REFUSE_INTERNAL, "the other site does not know this message: update the older one");
+	}
+	json_decref(json);
+}
+
+/* --- copies --- */
+
+struct pushed {
+	char id[CONTROL_ID_SIZE];
+};
+
+static void on_pushed(struct control *control, void *data, const json_t *reply)
+{
+	struct pushed *pushed = data;
+	struct replica *replica = unit_owner(control, pushed->id);
+	char text[256];
+	enum refusal refusal = reply_refusal(reply, text);
+
+	/* The source does not know it: its creation was cut off, or it was deleted there. */
+	if ((refusal == REFUSE_NO_SUCH_PAIR || refusal == REFUSE_NO_SUCH_GROUP) && replica != NULL &&
+	    !is_source(control, replica) && replica->state != PAIR_FAILOVERED) {
+		replica_set_state(control, replica, PAIR_DELETING, "");
+		replica->peer_gone = true;
+		unit_delete_continue(control, replica);
+	}
+	free(pushed);
+}
+
+void push_replica(struct control *control, const struct replica *replica)
+{
+	const struct peer *peer = peer_find(control, replica_peer(control, replica));
+	struct pushed *pushed;
+	json_t *news;
+
+	if (peer == NULL || !peer->linked || replica->state == PAIR_CREATING || replica->state == PAIR_DELETING)
+		return; /* the link's coming up pushes everything */
+	pushed = memory_new(1, sizeof *pushed);
+	memcpy(pushed->id, replica->id, sizeof pushed->id);
+	news = json_object();
+	json_object_set_new(news, "type", json_string("put"));
+	json_object_set_new(news, "replica", replica_to_json(replica));
+	ask_peer(control, peer->site.zone, news, on_pushed, pushed);
+}

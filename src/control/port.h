@@ -1,0 +1,67 @@
+/* The line between the control thread and the shard: messages by value, in both directions, in order.
+ *
+ * control/ sends commands through the port that the daemon gives it; the daemon (daemon/shard.c) carries them out on the
+ * shard's thread with the engine, and hands each answer and each engine event back on the control thread by calling
+ * control_on_answer, control_on_unit, ... (control/control.h). */
+#ifndef CONTROL_PORT_H
+#define CONTROL_PORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "repl/engine.h"
+
+enum shard_command_kind {
+	SHARD_DISK_CREATE, /* make the sparse file, then as OPEN */
+	SHARD_DISK_OPEN,
+	SHARD_DISK_CLOSE,  /* end its exports, then close */
+	SHARD_DISK_DELETE, /* as CLOSE, then remove the file (kind file, not adopted) and the metadata */
+	SHARD_DISK_RESIZE,
+	SHARD_DISK_EXPORT,   /* attached: the NBD export opens for writing */
+	SHARD_DISK_UNEXPORT, /* detached: clients are disconnected, what they had in flight completes first */
+	SHARD_UNIT_OPEN,
+	SHARD_UNIT_START,
+	SHARD_UNIT_STOP,
+	SHARD_UNIT_FAILOVER,
+	SHARD_UNIT_REMOVE,
+	SHARD_MESSAGE, /* to the peer's control */
+	SHARD_COMMANDS,
+};
+
+/* Each command is answered exactly once (SHARD_MESSAGE too: when it is queued or refused). */
+struct shard_command {
+	enum shard_command_kind kind;
+	uint64_t id; /* given back with the answer */
+	union {
+		struct {
+			char id[ENGINE_ID_SIZE];
+			char kind[16];   /* of the back end */
+			char path[512];
+			uint64_t size;
+			bool adopted;
+			char description[128];
+		} disk;
+		struct {
+			struct unit_spec *spec; /* UNIT_OPEN: on the heap, taken by the receiver */
+			char id[ENGINE_ID_SIZE];
+			bool one_shot;
+		} unit;
+		struct {
+			char peer[ENGINE_ID_SIZE];
+			bool is_answer;
+			uint64_t id;
+			char *bytes; /* on the heap, taken by the receiver */
+			size_t size;
+		} message;
+	} u;
+};
+
+struct control_port {
+	/* Any time on the control thread; never blocks. Copies the command. */
+	void (*send)(void *data, const struct shard_command *command);
+	void *data;
+};
+
+#endif

@@ -1,0 +1,361 @@
+/* Records: one table of fields gives the stored form, the form sent to the peer, and back. */
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "catalog/catalog.h"
+#include "control/internal.h"
+
+enum field_kind { FIELD_TEXT, FIELD_NUMBER, FIELD_NUMBER32, FIELD_FLAG };
+
+struct field {
+	const char *name;
+	enum field_kind kind;
+	size_t offset, size;
+};
+
+#define TEXT(type, member) { #member, FIELD_TEXT, offsetof(struct type, member), sizeof(((struct type *)0)->member) }
+#define NUMBER(type, member) { #member, FIELD_NUMBER, offsetof(struct type, member), sizeof(uint64_t) }
+#define NUMBER32(type, member) { #member, FIELD_NUMBER32, offsetof(struct type, member), sizeof(uint32_t) }
+#define FLAG(type, member) { #member, FIELD_FLAG, offsetof(struct type, member), sizeof(bool) }
+#define END { NULL, FIELD_TEXT, 0, 0 }
+
+static const struct field disk_fields[] = {
+	TEXT(disk_record, id), TEXT(disk_record, name), TEXT(disk_record, description), TEXT(disk_record, kind),
+	TEXT(disk_record, path), TEXT(disk_record, category), TEXT(disk_record, instance), FLAG(disk_record, adopted),
+	NUMBER(disk_record, size), NUMBER(disk_record, state), NUMBER(disk_record, created_s), NUMBER(disk_record, attached_s),
+	NUMBER(disk_record, detached_s), END,
+};
+
+static const struct field replica_fields[] = {
+	FLAG(replica, is_group), TEXT(replica, id), TEXT(replica, name), TEXT(replica, description), TEXT(replica, source),
+	TEXT(replica, destination), TEXT(replica, primary), TEXT(replica, standby), TEXT(replica, lineage),
+	TEXT(replica, charge_type), NUMBER(replica, state), NUMBER(replica, size), NUMBER(replica, rpo_s),
+	NUMBER(replica, bandwidth), NUMBER(replica, created_s), NUMBER(replica, one_shot_s), NUMBER(replica, rank),
+	NUMBER(replica, version), FLAG(replica, enable_rtc), TEXT(replica, group), TEXT(replica, source_disk),
+	TEXT(replica, destination_disk), END,
+};
+
+static const struct field request_fields[] = {
+	NUMBER32(control_request, operation), TEXT(control_request, client_token), TEXT(control_request, region),
+	TEXT(control_request, zone), TEXT(control_request, disk), TEXT(control_request, pair), TEXT(control_request, group),
+	TEXT(control_request, instance), TEXT(control_request, peer_region), TEXT(control_request, peer_zone),
+	TEXT(control_request, peer_disk), TEXT(control_request, name), TEXT(control_request, description),
+	TEXT(control_request, path), TEXT(control_request, category), NUMBER(control_request, size),
+	NUMBER32(control_request, rpo_s), NUMBER(control_request, bandwidth), TEXT(control_request, charge_type),
+	FLAG(control_request, one_shot), FLAG(control_request, enable_rtc), END,
+};
+
+static json_t *to_json(const struct field *fields, const void *object)
+{
+	json_t *json = json_object();
+
+	for (; fields->name != NULL; fields++) {
+		const char *at = (const char *)object + fields->offset;
+		uint64_t number;
+		uint32_t number32;
+		bool flag;
+
+		switch (fields->kind) {
+		case FIELD_TEXT:
+			if (at[0] != 0)
+				json_object_set_new(json, fields->name, json_string(at));
+			break;
+		case FIELD_NUMBER:
+			memcpy(&number, at, sizeof number);
+			json_object_set_new(json, fields->name, json_integer((json_int_t)number));
+			break;
+		case FIELD_NUMBER32:
+			memcpy(&number32, at, sizeof number32);
+			json_object_set_new(json, fields->name, json_integer(number32));
+			break;
+		case FIELD_FLAG:
+			memcpy(&flag, at, sizeof flag);
+			json_object_set_new(json, fields->name, json_boolean(flag));
+			break;
+		}
+	}
+	return json;
+}
+
+/* One field; a missing one stays as it is (an older record has fewer). */
+static bool field_from_json(const struct field *field, const json_t *value, char *at)
+{
+	uint64_t number;
+	uint32_t number32;
+	bool flag;
+
+	switch (field->kind) {
+	case FIELD_TEXT:
+		if (!json_is_string(value) || json_string_length(value) >= field->size)
+			return false;
+		memcpy(at, json_string_value(value), json_string_length(value) + 1);
+		return true;
+	case FIELD_NUMBER:
+		number = (uint64_t)json_integer_value(value);
+		memcpy(at, &number, sizeof number);
+		return json_is_integer(value) && json_integer_value(value) >= 0;
+	case FIELD_NUMBER32:
+		number32 = (uint32_t)json_integer_value(value);
+		memcpy(at, &number32, sizeof number32);
+		return json_is_integer(value) && json_integer_value(value) >= 0 && json_integer_value(value) <= UINT32_MAX;
+	case FIELD_FLAG:
+		flag = json_is_true(value);
+		memcpy(at, &flag, sizeof flag);
+		return json_is_boolean(value);
+	}
+	return false;
+}
+
+static bool from_json(const struct field *fields, const json_t *json, void *object)
+{
+	if (!json_is_object(json))
+		return false;
+	for (; fields->name != NULL; fields++) {
+		const json_t *value = json_object_get(json, fields->name);
+
+		if (value != NULL && !field_from_json(fields, value, (char *)object + fields->offset))
+			return false;
+	}
+	return true;
+}
+
+json_t *replica_to_json(const struct replica *replica)
+{
+	return to_json(replica_fields, replica);
+}
+
+bool replica_from_json(const json_t *json, struct replica *out_replica)
+{
+	memset(out_replica, 0, sizeof *out_replica);
+	list_init(&out_replica->entry);
+	return from_json(replica_fields, json, out_replica) && out_replica->id[0] != 0 && out_replica->state < PAIR_STATES;
+}
+
+json_t *request_to_json(const struct control_request *request)
+{
+	return to_json(request_fields, request);
+}
+
+bool request_from_json(const json_t *json, struct control_request *out_request)
+{
+	memset(out_request, 0, sizeof *out_request);
+	return from_json(request_fields, json, out_request) && out_request->operation < CONTROL_OPERATIONS;
+}
+
+/* --- the catalog --- */
+
+static int put(struct control *control, const char *kind, const char *id, json_t *json, struct error *error)
+{
+	char *body = json_dumps(json, JSON_COMPACT);
+	int result = catalog_begin(control->catalog, error);
+
+	json_decref(json);
+	if (result == 0) {
+		result = catalog_put(control->catalog, kind, id, body, error);
+		if (result == 0)
+			result = catalog_commit(control->catalog, error);
+		else
+			catalog_rollback(control->catalog);
+	}
+	free(body);
+	if (result < 0)
+		log_event(LOG_ERROR, "catalog.failed", "reason=\"%s\"", error == NULL ? "" : error->text);
+	return result;
+}
+
+static int forget(struct control *control, const char *kind, const char *id, struct error *error)
+{
+	int result = catalog_begin(control->catalog, error);
+
+	if (result < 0)
+		return result;
+	result = catalog_remove(control->catalog, kind, id, error);
+	if (result == 0)
+		return catalog_commit(control->catalog, error);
+	catalog_rollback(control->catalog);
+	return result;
+}
+
+int disk_store(struct control *control, struct disk_record *disk, struct error *error)
+{
+	if (list_is_empty(&disk->entry))
+		list_append(&control->disks, &disk->entry);
+	return put(control, "disk", disk->id, to_json(disk_fields, disk), error);
+}
+
+int disk_forget(struct control *control, struct disk_record *disk, struct error *error)
+{
+	int result = forget(control, "disk", disk->id, error);
+
+	list_remove(&disk->entry);
+	free(disk);
+	return result;
+}
+
+static const char *replica_kind(const struct replica *replica)
+{
+	return replica->is_group ? "group" : "pair";
+}
+
+int replica_keep(struct control *control, struct replica *replica, struct error *error)
+{
+	if (list_is_empty(&replica->entry))
+		list_append(&control->replicas, &replica->entry);
+	return put(control, replica_kind(replica), replica->id, replica_to_json(replica), error);
+}
+
+int replica_store(struct control *control, struct replica *replica, struct error *error)
+{
+	int result;
+
+	replica->version++;
+	result = replica_keep(control, replica, error);
+	if (result == 0)
+		push_replica(control, replica);
+	return result;
+}
+
+int replica_forget(struct control *control, struct replica *replica, struct error *error)
+{
+	int result = forget(control, replica_kind(replica), replica->id, error);
+
+	list_remove(&replica->entry);
+	free(replica);
+	return result;
+}
+
+static int on_disk(void *data, const char *id, const char *body, struct error *error)
+{
+	struct control *control = data;
+	struct disk_record *disk = memory_new(1, sizeof *disk);
+	json_t *json = json_loads(body, 0, NULL);
+	bool good = from_json(disk_fields, json, disk) && disk->state < DISK_STATES && strcmp(disk->id, id) == 0;
+
+	json_decref(json);
+	if (!good) {
+		free(disk);
+		return error_set(error, -EBADMSG, "the catalog's record of disk %s is damaged", id);
+	}
+	list_append(&control->disks, &disk->entry);
+	return 0;
+}
+
+static int on_replica(void *data, const char *id, const char *body, struct error *error)
+{
+	struct control *control = data;
+	struct replica *replica = memory_new(1, sizeof *replica);
+	json_t *json = json_loads(body, 0, NULL);
+	bool good = replica_from_json(json, replica) && strcmp(replica->id, id) == 0;
+
+	json_decref(json);
+	if (!good) {
+		free(replica);
+		return error_set(error, -EBADMSG, "the catalog's record of %s is damaged", id);
+	}
+	list_append(&control->replicas, &replica->entry);
+	return 0;
+}
+
+int record_load(struct control *control, struct error *error)
+{
+	int result = catalog_each(control->catalog, "disk", on_disk, control, error);
+
+	if (result == 0)
+		result = catalog_each(control->catalog, "pair", on_replica, control, error);
+	if (result == 0)
+		result = catalog_each(control->catalog, "group", on_replica, control, error);
+	return result;
+}
+
+/* --- finding --- */
+
+struct disk_record *disk_find(struct control *control, const char *id)
+{
+	list_for_each(entry, &control->disks) {
+		struct disk_record *disk = container_of(entry, struct disk_record, entry);
+
+		if (strcmp(disk->id, id) == 0)
+			return disk;
+	}
+	return NULL;
+}
+
+struct replica *replica_find(struct control *control, const char *id, bool is_group)
+{
+	list_for_each(entry, &control->replicas) {
+		struct replica *replica = container_of(entry, struct replica, entry);
+
+		if (replica->is_group == is_group && strcmp(replica->id, id) == 0)
+			return replica;
+	}
+	return NULL;
+}
+
+struct replica *unit_owner(struct control *control, const char *unit_id)
+{
+	struct replica *group = replica_find(control, unit_id, true);
+
+	return group != NULL ? group : replica_find(control, unit_id, false);
+}
+
+struct replica *replica_of_disk(struct control *control, const char *disk)
+{
+	list_for_each(entry, &control->replicas) {
+		struct replica *replica = container_of(entry, struct replica, entry);
+
+		if (!replica->is_group && !replica->unit_gone &&
+		    (strcmp(replica->source_disk, disk) == 0 || strcmp(replica->destination_disk, disk) == 0))
+			return replica;
+	}
+	return NULL;
+}
+
+uint32_t replica_members(struct control *control, const char *group, struct replica **out, uint32_t max)
+{
+	uint32_t count = 0;
+
+	list_for_each(entry, &control->replicas) {
+		struct replica *replica = container_of(entry, struct replica, entry);
+
+		if (replica->is_group || strcmp(replica->group, group) != 0)
+			continue;
+		if (count < max)
+			out[count] = replica;
+		count++;
+	}
+	return count;
+}
+
+bool is_source(const struct control *control, const struct replica *replica)
+{
+	return strcmp(replica->source, control->config.site.zone) == 0;
+}
+
+const char *replica_peer(const struct control *control, const struct replica *replica)
+{
+	return is_source(control, replica) ? replica->destination : replica->source;
+}
+
+void replica_set_state(struct control *control, struct replica *replica, enum pair_state state, const char *message)
+{
+	struct replica *members[ENGINE_UNIT_DISKS_MAX];
+	uint32_t count = 0;
+
+	if (replica->is_group)
+		count = replica_members(control, replica->id, members, ENGINE_UNIT_DISKS_MAX);
+	for (uint32_t i = 0; i < count && i < ENGINE_UNIT_DISKS_MAX; i++) {
+		if (members[i]->state != state)
+			replica_set_state(control, members[i], state, "");
+	}
+	strncpy(replica->message, message, sizeof replica->message - 1);
+	if (replica->state == state)
+		return;
+	log_event(LOG_INFO, replica->is_group ? "group.state" : "pair.state", "id=%s from=%s to=%s", replica->id,
+		  pair_state_name((enum pair_state)replica->state), pair_state_name(state));
+	replica->state = state;
+	replica_store(control, replica, NULL);
+}

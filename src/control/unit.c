@@ -1,0 +1,237 @@
+/* The engine's unit of a group, or of a pair in none: opening, events, deletion, and what is resumed at start. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "control/internal.h"
+
+static int by_id(const void *left, const void *right)
+{
+	return strcmp((*(struct replica *const *)left)->id, (*(struct replica *const *)right)->id);
+}
+
+bool unit_has_members(struct control *control, struct replica *replica)
+{
+	return !replica->is_group || replica_members(control, replica->id, NULL, 0) > 0;
+}
+
+/* Same order at both sites: by the pairs' ids. */
+bool unit_make_spec(struct control *control, struct replica *replica, struct unit_spec *out_spec)
+{
+	struct replica *members[ENGINE_UNIT_DISKS_MAX] = { replica };
+	uint32_t count = 1;
+	bool source = is_source(control, replica);
+
+	if (replica->is_group)
+		count = replica_members(control, replica->id, members, ENGINE_UNIT_DISKS_MAX);
+	if (count == 0 || count > ENGINE_UNIT_DISKS_MAX ||
+	    !hash_from_hex(replica->lineage, out_spec->lineage, ENGINE_LINEAGE_SIZE))
+		return false;
+	qsort(members, count, sizeof members[0], by_id);
+	memcpy(out_spec->id, replica->id, sizeof out_spec->id);
+	strncpy(out_spec->peer, replica_peer(control, replica), sizeof out_spec->peer - 1);
+	out_spec->role = source ? UNIT_PRIMARY : UNIT_SECONDARY;
+	out_spec->rpo_ms = (uint32_t)(replica->rpo_s * 1000);
+	out_spec->disk_count = count;
+	for (uint32_t i = 0; i < count; i++) {
+		memcpy(out_spec->disks[i].local_disk, source ? members[i]->source_disk : members[i]->destination_disk,
+		       CONTROL_ID_SIZE);
+		memcpy(out_spec->disks[i].remote_disk, source ? members[i]->destination_disk : members[i]->source_disk,
+		       CONTROL_ID_SIZE);
+	}
+	return true;
+}
+
+void unit_open(struct control *control, struct replica *replica, command_done *on_done, void *data)
+{
+	struct shard_command command = { .kind = SHARD_UNIT_OPEN };
+	struct error error = { .code = -EINVAL, .text = "the record of the unit is damaged" };
+
+	command.u.unit.spec = memory_new(1, sizeof *command.u.unit.spec);
+	memcpy(command.u.unit.id, replica->id, sizeof command.u.unit.id);
+	if (unit_make_spec(control, replica, command.u.unit.spec)) {
+		replica->opened = true;
+		send_command(control, &command, on_done, data);
+		return;
+	}
+	free(command.u.unit.spec);
+	if (on_done != NULL)
+		on_done(control, data, &error);
+}
+
+void unit_command(struct control *control, enum shard_command_kind kind, const char *id, bool one_shot, command_done *on_done,
+		  void *data)
+{
+	struct shard_command command = { .kind = kind };
+
+	snprintf(command.u.unit.id, sizeof command.u.unit.id, "%s", id);
+	command.u.unit.one_shot = one_shot;
+	send_command(control, &command, on_done, data);
+}
+
+/* --- events --- */
+
+static bool is_running(uint64_t state)
+{
+	return state == PAIR_INITIAL_SYNCING || state == PAIR_SYNCING || state == PAIR_NORMAL || state == PAIR_MANUAL_SYNCING;
+}
+
+/* The second table: what the unit does -> the state users see, while replication runs (PAIR_STATES: stays). */
+static const enum pair_state shown[UNIT_STATES] = {
+	[UNIT_STOPPED] = PAIR_STATES, [UNIT_CONNECTING] = PAIR_STATES, [UNIT_FULL_SYNC] = PAIR_INITIAL_SYNCING,
+	[UNIT_CATCHING_UP] = PAIR_SYNCING, [UNIT_CYCLING] = PAIR_NORMAL, [UNIT_FAILED_OVER] = PAIR_FAILOVERED,
+	[UNIT_SUPERSEDED] = PAIR_FAILOVERED, [UNIT_FAILED] = PAIR_INVALID,
+};
+
+void control_on_unit(struct control *control, const struct unit_status *status)
+{
+	struct replica *replica = unit_owner(control, status->id);
+	enum pair_state next = shown[status->state];
+	bool stopped_by_itself;
+
+	if (replica == NULL)
+		return;
+	stopped_by_itself = replica->state == PAIR_MANUAL_SYNCING && status->state == UNIT_STOPPED &&
+			    replica->status.state != UNIT_STOPPED && status->role == UNIT_PRIMARY;
+	replica->status = *status;
+	replica->told_ms = control_now_ms();
+	strncpy(replica->message, status->reason, sizeof replica->message - 1);
+	if (replica->state == PAIR_DELETING)
+		return;
+	if (next == PAIR_FAILOVERED && replica->state != PAIR_FAILOVERED) {
+		if (status->state == UNIT_FAILED_OVER)
+			replica->rank++;
+		replica_set_state(control, replica, PAIR_FAILOVERED, status->reason);
+	} else if (next == PAIR_INVALID && replica->state != PAIR_INVALID) {
+		replica_set_state(control, replica, PAIR_INVALID, status->reason);
+	} else if (stopped_by_itself) {
+		replica_set_state(control, replica, PAIR_STOPPED, "");
+	} else if (is_running(replica->state) && next != PAIR_STATES && replica->state != PAIR_MANUAL_SYNCING &&
+		   replica->state != next && is_source(control, replica)) {
+		replica_set_state(control, replica, next, status->reason);
+	}
+}
+
+void control_on_link(struct control *control, const char *zone, bool up, const char *reason)
+{
+	struct peer *peer = peer_find(control, zone);
+
+	(void)reason;
+	if (peer == NULL)
+		return;
+	peer->linked = up;
+	list_for_each(entry, &control->replicas) {
+		struct replica *replica = container_of(entry, struct replica, entry);
+
+		if (up && strcmp(replica_peer(control, replica), zone) == 0)
+			push_replica(control, replica);
+	}
+}
+
+/* --- deletion: both halves, however long the peer is away --- */
+
+struct deletion {
+	char id[CONTROL_ID_SIZE];
+};
+
+static void deletion_finish(struct control *control, struct replica *replica)
+{
+	if (replica->unit_gone && replica->peer_gone) {
+		log_event(LOG_INFO, replica->is_group ? "group.deleted" : "pair.deleted", "id=%s", replica->id);
+		replica_forget(control, replica, NULL);
+	}
+}
+
+static void on_unit_removed(struct control *control, void *data, const struct error *error)
+{
+	struct deletion *deletion = data;
+	struct replica *replica = unit_owner(control, deletion->id);
+
+	free(deletion);
+	if (replica == NULL)
+		return;
+	replica->busy = false;
+	if (error->code != 0)
+		return; /* busy: the next tick tries again */
+	replica->unit_gone = true;
+	deletion_finish(control, replica);
+}
+
+static void on_peer_removed(struct control *control, void *data, const json_t *reply)
+{
+	struct deletion *deletion = data;
+	struct replica *replica = unit_owner(control, deletion->id);
+	char text[256];
+
+	free(deletion);
+	if (replica == NULL || reply_refusal(reply, text) != REFUSE_NONE)
+		return;
+	replica->peer_gone = true;
+	deletion_finish(control, replica);
+}
+
+static struct deletion *deletion_new(const struct replica *replica)
+{
+	struct deletion *deletion = memory_new(1, sizeof *deletion);
+
+	memcpy(deletion->id, replica->id, sizeof deletion->id);
+	return deletion;
+}
+
+void unit_delete_continue(struct control *control, struct replica *replica)
+{
+	const struct peer *peer = peer_find(control, replica_peer(control, replica));
+	json_t *news;
+
+	if (replica->state != PAIR_DELETING)
+		return;
+	if (!replica->unit_gone && !replica->busy) {
+		replica->busy = true;
+		unit_command(control, SHARD_UNIT_REMOVE, replica->id, false, on_unit_removed, deletion_new(replica));
+	}
+	if (!replica->peer_gone && peer != NULL && peer->linked) {
+		news = json_object();
+		json_object_set_new(news, "type", json_string("gone"));
+		json_object_set_new(news, "id", json_string(replica->id));
+		ask_peer(control, peer->site.zone, news, on_peer_removed, deletion_new(replica));
+	}
+}
+
+/* --- start of the daemon --- */
+
+static void on_resumed(struct control *control, void *data, const struct error *error)
+{
+	struct deletion *resumed = data;
+	struct replica *replica = unit_owner(control, resumed->id);
+
+	free(resumed);
+	if (replica == NULL || error->code == 0)
+		return;
+	log_event(LOG_ERROR, "unit.not_opened", "id=%s reason=\"%s\"", replica->id, error->text);
+	replica_set_state(control, replica, PAIR_INVALID, error->text);
+}
+
+/* Units before exports: a disk that is in a pair is never written before its changes are tracked. */
+void unit_resume_all(struct control *control)
+{
+	list_for_each(entry, &control->replicas) {
+		struct replica *replica = container_of(entry, struct replica, entry);
+
+		if (replica->lineage[0] == 0 || (!replica->is_group && replica->group[0] != 0) ||
+		    !unit_has_members(control, replica))
+			continue;
+		unit_open(control, replica, on_resumed, deletion_new(replica));
+		if (!is_source(control, replica)) {
+			if (replica->state == PAIR_FAILOVERING)
+				unit_command(control, SHARD_UNIT_FAILOVER, replica->id, false, NULL, NULL);
+			continue;
+		}
+		if (is_running(replica->state))
+			unit_command(control, SHARD_UNIT_START, replica->id, replica->state == PAIR_MANUAL_SYNCING, NULL, NULL);
+		else if (replica->state == PAIR_STOPPING)
+			replica_set_state(control, replica, PAIR_STOPPED, "");
+	}
+}
