@@ -1,0 +1,129 @@
+/* See control_thread.h. poll() over three descriptors: few, so nothing faster is needed. */
+#include "daemon/control_thread.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "api/http/http.h"
+#include "base/log.h"
+#include "control/control.h"
+#include "daemon/mailbox.h"
+#include "daemon/shard.h"
+
+static void control_thread_send(void *data, const struct shard_command *command)
+{
+	struct control_thread *thread = data;
+
+	thread->outstanding++;
+	shard_send(thread->shard, command);
+}
+
+struct control_port control_thread_port(struct control_thread *thread)
+{
+	return (struct control_port){ .send = control_thread_send, .data = thread };
+}
+
+/* --- mail: one function a kind --- */
+
+static void deliver_answer(struct control_thread *thread, const struct mail *mail)
+{
+	thread->outstanding--;
+	if (mail->u.answer.error.code < 0)
+		log_event(LOG_DEBUG, "shard.refused", "command=%llu reason=\"%s\"", (unsigned long long)mail->u.answer.command_id,
+			  mail->u.answer.error.text);
+	control_on_answer(thread->control, mail->u.answer.command_id, &mail->u.answer.error);
+}
+
+static void deliver_unit(struct control_thread *thread, const struct mail *mail)
+{
+	control_on_unit(thread->control, &mail->u.unit);
+}
+
+static void deliver_link(struct control_thread *thread, const struct mail *mail)
+{
+	if (mail->u.link.up)
+		log_event(LOG_INFO, "link.up", "peer=%s", mail->u.link.peer);
+	else
+		log_event(LOG_WARNING, "link.down", "peer=%s reason=\"%s\"", mail->u.link.peer, mail->u.link.reason);
+	control_on_link(thread->control, mail->u.link.peer, mail->u.link.up, mail->u.link.reason);
+}
+
+static void deliver_message(struct control_thread *thread, const struct mail *mail)
+{
+	control_on_message(thread->control, mail->u.message.peer, mail->u.message.is_answer, mail->u.message.id,
+			   mail->u.message.bytes, mail->u.message.size);
+}
+
+static void deliver_disk_failed(struct control_thread *thread, const struct mail *mail)
+{
+	control_on_disk_failed(thread->control, mail->u.failed.disk, mail->u.failed.code);
+}
+
+static void (*const deliveries[MAIL_KINDS])(struct control_thread *thread, const struct mail *mail) = {
+	[MAIL_ANSWER] = deliver_answer,
+	[MAIL_UNIT] = deliver_unit,
+	[MAIL_LINK] = deliver_link,
+	[MAIL_MESSAGE] = deliver_message,
+	[MAIL_DISK_FAILED] = deliver_disk_failed,
+};
+
+static void control_thread_deliver(struct control_thread *thread)
+{
+	struct list mails;
+
+	mailbox_take(thread->mailbox, &mails);
+	list_for_each(entry, &mails) {
+		struct mail *mail = container_of(entry, struct mail, link);
+
+		deliveries[mail->kind](thread, mail);
+		mail_free(mail);
+	}
+}
+
+/* --- the loop --- */
+
+static int signal_take(int signal_fd)
+{
+	struct signalfd_siginfo info;
+
+	return read(signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info) ? (int)info.ssi_signo : 0;
+}
+
+static void control_thread_check_ready(struct control_thread *thread)
+{
+	if (thread->ready || thread->outstanding > 0)
+		return;
+	thread->ready = true;
+	thread->on_ready(thread->data);
+}
+
+int control_thread_run(struct control_thread *thread, struct error *error)
+{
+	struct pollfd fds[] = {
+		{ .fd = http_server_fd(thread->http), .events = POLLIN },
+		{ .fd = mailbox_fd(thread->mailbox), .events = POLLIN },
+		{ .fd = thread->signal_fd, .events = POLLIN },
+	};
+
+	for (;;) {
+		int limit_ms = (int)control_tick(thread->control);
+		int http_ms = http_server_timeout(thread->http);
+
+		control_thread_check_ready(thread);
+		if (http_ms >= 0 && http_ms < limit_ms)
+			limit_ms = http_ms;
+		if (poll(fds, sizeof(fds) / sizeof(fds[0]), limit_ms) < 0 && errno != EINTR)
+			return error_set_errno(error, -errno, "the control thread cannot wait");
+		if (fds[1].revents != 0)
+			control_thread_deliver(thread);
+		http_server_run(thread->http);
+		if (fds[2].revents != 0) {
+			int number = signal_take(thread->signal_fd);
+
+			if (number > 0)
+				return number;
+		}
+	}
+}

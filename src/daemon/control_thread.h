@@ -1,0 +1,34 @@
+/* The control thread's loop: HTTP, the shard's mail, signals and time limits, one after the other. The calling thread. */
+#ifndef DAEMON_CONTROL_THREAD_H
+#define DAEMON_CONTROL_THREAD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "control/port.h"
+
+struct control;
+struct http_server;
+struct mailbox;
+struct shard;
+
+struct control_thread {
+	struct mailbox *mailbox;
+	struct shard *shard;
+	struct control *control;
+	struct http_server *http;
+	int signal_fd;        /* readable when the daemon shall end */
+	uint64_t outstanding; /* commands sent to the shard and not answered yet */
+	bool ready;           /* what the catalog holds has been opened, and users were told */
+	void (*on_ready)(void *data);
+	void *data;
+};
+
+/* The port to give to control_new; the thread must outlive the control. */
+struct control_port control_thread_port(struct control_thread *thread);
+
+/* Runs until a signal asks to end; returns its number. */
+int control_thread_run(struct control_thread *thread, struct error *error);
+
+#endif

@@ -1,0 +1,340 @@
+/* offsited: puts the parts together, in this order, and takes them down in the reverse one.
+ *
+ *     options, configuration, log     nothing is touched yet: a bad configuration changes nothing
+ *     data folder                     its lock makes us the only one
+ *     catalog, auth                   on this thread, the control thread
+ *     shard                           its own thread: loop, engine, link and NBD listeners
+ *     control                         opens the disks and units that the catalog holds
+ *     HTTP                            the API
+ *     ready                           when the shard has answered for all of them
+ *
+ * A start that fails says why in one line and ends with status 1 (2 for the command line and the configuration). */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "api/aliyun/aliyun.h"
+#include "api/http/http.h"
+#include "auth/auth.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "catalog/catalog.h"
+#include "control/control.h"
+#include "daemon/config.h"
+#include "daemon/control_thread.h"
+#include "daemon/data_folder.h"
+#include "daemon/log.h"
+#include "daemon/mailbox.h"
+#include "daemon/notify.h"
+#include "daemon/options.h"
+#include "daemon/shard.h"
+
+#define STOP_LIMIT_MS 10000 /* then the process ends as if killed, which is safe */
+#define RPO_S_DEFAULT 900   /* the cloud's */
+
+enum exit_status { EXIT_STOPPED = 0, EXIT_FAILED = 1, EXIT_CONFIGURATION = 2 };
+
+struct daemon {
+	struct config config;
+	struct data_folder folder;
+	char run_directory[CONFIG_PATH_SIZE];
+	struct catalog *catalog;
+	struct auth *auth;
+	struct mailbox *mailbox;
+	struct shard *shard;
+	struct control_thread thread;
+	struct control *control;
+	struct aliyun *aliyun;
+	struct http_server *http;
+	char endpoint[CONFIG_ADDRESS_SIZE + 16];
+};
+
+static int say(const struct error *error, int status)
+{
+	fprintf(stderr, "offsited: %s\n", error->text);
+	return status;
+}
+
+/* --- configuration --- */
+
+static int daemon_configure(struct daemon *daemon, const struct options *options, struct error *error)
+{
+	const char *file = options->config[0] == '\0' ? NULL : options->config;
+	int code = 0;
+
+	config_init(&daemon->config, options->directory);
+	if (file != NULL)
+		code = config_read(&daemon->config, file, error);
+	/* --dir beats the file: it is what the user typed last. */
+	if (code == 0 && options->directory[0] != '\0')
+		memcpy(daemon->config.directory, options->directory, sizeof(daemon->config.directory));
+	if (code == 0)
+		code = config_check(&daemon->config, file, error);
+	return code;
+}
+
+/* --- signals and limits --- */
+
+/* Before any thread: all inherit the mask, so that only the control thread, through the descriptor, sees the signals. */
+static int daemon_open_signals(struct daemon *daemon, struct error *error)
+{
+	struct rlimit files;
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+		return error_set_errno(error, -errno, "cannot set up signals");
+	daemon->thread.signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (daemon->thread.signal_fd < 0)
+		return error_set_errno(error, -errno, "cannot make a signal descriptor");
+	/* A client is a descriptor; the usual soft limit of 1024 is for programs that use select(). */
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+	umask(077);
+	return 0;
+}
+
+/* --- names that others see --- */
+
+/* A path as it may stand in a URI's query, RFC 3986. */
+static void uri_escape(const char *path, char *out, size_t size)
+{
+	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/";
+	size_t at = 0;
+
+	for (; *path != '\0' && at + 4 <= size; path++) {
+		if (strchr(plain, *path))
+			out[at++] = *path;
+		else
+			at += (size_t)snprintf(out + at, 4, "%%%02X", (unsigned)(unsigned char)*path);
+	}
+	out[at] = '\0';
+}
+
+/* Where a client on this machine reaches what listens on any address. */
+static void endpoint_write(const char *listen, const char *scheme, const char *tail, char *out, size_t size)
+{
+	const char *port = strrchr(listen, ':');
+	int host = (int)(port - listen);
+
+	if (strncmp(listen, "0.0.0.0:", 8) == 0)
+		snprintf(out, size, "%s://127.0.0.1%s%s", scheme, port, tail);
+	else if (strncmp(listen, "[::]:", 5) == 0)
+		snprintf(out, size, "%s://[::1]%s%s", scheme, port, tail);
+	else
+		snprintf(out, size, "%s://%.*s%s%s", scheme, host, listen, port, tail);
+}
+
+static void daemon_fill_uris(const struct daemon *daemon, struct control_config *control)
+{
+	const char *address = shard_nbd_address(daemon->shard);
+	char socket[sizeof(control->nbd_uris[0])];
+
+	if (address[0] != '\0')
+		endpoint_write(address + strlen("tcp:"), "nbd", "/{disk}", control->nbd_uris[0], sizeof(control->nbd_uris[0]));
+	if (daemon->config.nbd_unix[0] != '\0') {
+		uri_escape(daemon->config.nbd_unix, socket, sizeof(socket) - 32);
+		snprintf(control->nbd_uris[1], sizeof(control->nbd_uris[1]), "nbd+unix:///{disk}?socket=%.220s", socket);
+	}
+}
+
+/* --- opening, one part a function --- */
+
+static int daemon_open_store(struct daemon *daemon, struct error *error)
+{
+	char path[CONFIG_PATH_SIZE + 32];
+
+	snprintf(path, sizeof(path), "%s/catalog.sqlite", daemon->folder.path);
+	if (catalog_open(path, &daemon->catalog, error) < 0)
+		return error_wrap(error, "%.150s", path);
+	return auth_new(daemon->catalog, &daemon->auth, error);
+}
+
+static int daemon_open_shard(struct daemon *daemon, struct error *error)
+{
+	struct shard_options options = {
+		.config = &daemon->config,
+		.directory = daemon->folder.path,
+		.run_directory = daemon->run_directory,
+	};
+	int code = mailbox_new(&daemon->mailbox, error);
+
+	if (code < 0)
+		return code;
+	options.mailbox = daemon->mailbox;
+	return shard_start(&options, &daemon->shard, error);
+}
+
+static void site_fill(struct control_site *site, const char *region, const char *zone)
+{
+	snprintf(site->name, sizeof(site->name), "%s", zone);
+	snprintf(site->region, sizeof(site->region), "%s", region);
+	snprintf(site->zone, sizeof(site->zone), "%s", zone);
+}
+
+static int daemon_open_control(struct daemon *daemon, struct error *error)
+{
+	AUTO_FREE struct control_site *peers = memory_new(daemon->config.peer_count + 1, sizeof(*peers));
+	struct control_config config = {
+		.peers = peers,
+		.peer_count = daemon->config.peer_count,
+		.pairs_per_group_max = daemon->config.pairs_per_group,
+		.rpo_s_default = RPO_S_DEFAULT,
+	};
+	struct control_port port = control_thread_port(&daemon->thread);
+
+	site_fill(&config.site, daemon->config.region, daemon->config.zone);
+	for (size_t i = 0; i < config.peer_count; i++)
+		site_fill(&peers[i], daemon->config.peers[i].region, daemon->config.peers[i].zone);
+	snprintf(config.directory, sizeof(config.directory), "%s", daemon->folder.path);
+	daemon_fill_uris(daemon, &config);
+	daemon->thread.mailbox = daemon->mailbox;
+	daemon->thread.shard = daemon->shard;
+	daemon->control = control_new(&config, daemon->catalog, &port, error);
+	daemon->thread.control = daemon->control;
+	return daemon->control == NULL ? error->code : 0;
+}
+
+/* Rewrites DATA/credentials only when it would change, so that a reader is not disturbed at each start. */
+static int daemon_save_credentials(struct daemon *daemon, struct error *error)
+{
+	const char *const names[] = { "endpoint", "access_key_id", "access_key_secret" };
+	const char *const values[] = { daemon->endpoint, auth_first_key_id(daemon->auth), auth_first_key_secret(daemon->auth) };
+	char present[CONFIG_ADDRESS_SIZE + 16];
+	bool same = true;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (data_folder_read_credential(&daemon->folder, names[i], present, sizeof(present)) < 0 ||
+		    strcmp(present, values[i]) != 0)
+			same = false;
+	memory_wipe(present, sizeof(present));
+	return same ? 0 : data_folder_write_credentials(&daemon->folder, values[0], values[1], values[2], error);
+}
+
+static int daemon_open(struct daemon *daemon, struct error *error)
+{
+	int code = data_folder_init(&daemon->folder, daemon->config.directory, error);
+
+	if (code == 0)
+		code = data_folder_find_run(&daemon->folder, daemon->config.run_directory, daemon->run_directory, error);
+	if (code == 0)
+		code = daemon_open_store(daemon, error);
+	if (code == 0)
+		code = daemon_open_shard(daemon, error);
+	if (code == 0)
+		code = daemon_open_control(daemon, error);
+	if (code == 0)
+		code = daemon_open_http(daemon, error);
+	if (code == 0)
+		code = daemon_save_credentials(daemon, error);
+	return code;
+}
+
+/* --- running and closing --- */
+
+static void daemon_on_ready(void *data)
+{
+	const struct daemon *daemon = data;
+	const char *nbd = shard_nbd_address(daemon->shard);
+	const char *link = shard_link_address(daemon->shard);
+
+	log_event(LOG_INFO, "daemon.ready", "version=" OFFSITE_VERSION " region=%s zone=%s data=\"%s\" api=%s nbd=%s unix=\"%s\" link=%s",
+		  daemon->config.region, daemon->config.zone, daemon->folder.path, daemon->endpoint,
+		  nbd[0] == '\0' ? "none" : nbd, daemon->config.nbd_unix[0] == '\0' ? "none" : daemon->config.nbd_unix,
+		  link[0] == '\0' ? "none" : link);
+	notify_send("READY=1");
+}
+
+/* In the reverse order of daemon_open; parts that were never opened are skipped. -ETIMEDOUT: the shard still runs. */
+static int daemon_close(struct daemon *daemon)
+{
+	int code = 0;
+
+	if (daemon->http != NULL)
+		http_server_stop(daemon->http);
+	if (daemon->control != NULL)
+		control_free(daemon->control);
+	if (daemon->shard != NULL)
+		code = shard_stop(daemon->shard, STOP_LIMIT_MS);
+	if (code < 0)
+		return code;
+	if (daemon->mailbox != NULL)
+		mailbox_free(daemon->mailbox);
+	if (daemon->auth != NULL)
+		auth_free(daemon->auth);
+	if (daemon->catalog != NULL)
+		catalog_close(daemon->catalog);
+	data_folder_fini(&daemon->folder);
+	config_fini(&daemon->config);
+	if (daemon->thread.signal_fd >= 0)
+		close(daemon->thread.signal_fd);
+	return 0;
+}
+
+static int daemon_run(struct daemon *daemon)
+{
+	struct error error = { 0 };
+	int status = EXIT_STOPPED;
+	int number;
+
+	daemon->thread.on_ready = daemon_on_ready;
+	daemon->thread.data = daemon;
+	if (daemon_open(daemon, &error) < 0) {
+		daemon_close(daemon);
+		return say(&error, EXIT_FAILED);
+	}
+	number = control_thread_run(&daemon->thread, &error);
+	notify_send("STOPPING=1");
+	if (number < 0)
+		status = say(&error, EXIT_FAILED);
+	else
+		log_event(LOG_INFO, "daemon.stopping", "signal=%s", sigabbrev_np(number));
+	if (daemon_close(daemon) < 0) {
+		log_event(LOG_WARNING, "daemon.stop_late", "limit_ms=%d advice=\"what was not finished is redone at the next start\"",
+			  STOP_LIMIT_MS);
+		_exit(EXIT_FAILED);
+	}
+	log_event(LOG_INFO, "daemon.stopped", "status=%d", status);
+	return status;
+}
+
+int main(int count, char **arguments)
+{
+	struct daemon daemon = { .thread.signal_fd = -1, .folder.lock_fd = -1 };
+	enum options_action action;
+	struct options options;
+	struct error error = { 0 };
+
+	daemon_log_open(LOG_INFO);
+	action = options_parse(&options, count, arguments);
+	if (action == OPTIONS_EXIT)
+		return fflush(stdout) == 0 ? EXIT_STOPPED : EXIT_FAILED;
+	if (action == OPTIONS_WRONG)
+		return EXIT_CONFIGURATION;
+	if (daemon_configure(&daemon, &options, &error) < 0) {
+		config_fini(&daemon.config);
+		return say(&error, EXIT_CONFIGURATION);
+	}
+	if (action == OPTIONS_CHECK) {
+		printf("%s is good\n", options.config[0] == '\0' ? "the configuration (all defaults)" : options.config);
+		config_fini(&daemon.config);
+		return fflush(stdout) == 0 ? EXIT_STOPPED : EXIT_FAILED;
+	}
+	daemon_log_open(daemon.config.log);
+	if (daemon_open_signals(&daemon, &error) < 0) {
+		config_fini(&daemon.config);
+		return say(&error, EXIT_FAILED);
+	}
+	return daemon_run(&daemon);
+}

@@ -1,0 +1,30 @@
+/* NBD clients of one shard: listeners, sockets and sessions on one side, disks on the other.
+ *
+ * An export is a disk that is attached; its name is the disk's id. Not exported, a disk cannot be reached. The shard's
+ * thread. */
+#ifndef DAEMON_NBD_SERVER_H
+#define DAEMON_NBD_SERVER_H
+
+struct disk;
+struct env;
+struct error;
+struct nbd_server;
+
+/* Gives the server. */
+int nbd_server_new(struct env *env, struct nbd_server **out_server, struct error *error);
+/* Listens on one more address ("tcp:HOST:PORT", "unix:/path"). */
+int nbd_server_listen(struct nbd_server *server, const char *address, struct error *error);
+/* The address as bound of the listener of rank `index`; "" past the last. Borrows. */
+const char *nbd_server_address(const struct nbd_server *server, unsigned index);
+
+/* Opens the export; borrows the disk until the unexport has ended. An export that is open stays as it is. */
+int nbd_server_export(struct nbd_server *server, struct disk *disk, const char *description, struct error *error);
+/* Disconnects the export's clients; on_done is called, from the loop, when what they had in flight has ended. */
+void nbd_server_unexport(struct nbd_server *server, const char *disk_id, void (*on_done)(void *data), void *data);
+
+/* Ends listeners and clients, lets what is in flight end, then calls on_done from the loop. */
+void nbd_server_stop(struct nbd_server *server, void (*on_done)(void *data), void *data);
+/* After the stop (or before anything listened). */
+void nbd_server_free(struct nbd_server *server);
+
+#endif

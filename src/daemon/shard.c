@@ -1,0 +1,269 @@
+/* See shard.h. The thread builds everything itself, since all of it belongs to its thread, then tells shard_start how that
+ * went, runs the loop until shard_stop, and takes everything down in the reverse order. */
+#include "daemon/shard.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "control/port.h"
+#include "daemon/config.h"
+#include "daemon/mailbox.h"
+#include "daemon/nbd_server.h"
+#include "daemon/shard_core.h"
+#include "env/env.h"
+#include "env/uring/loop.h"
+#include "repl/engine.h"
+
+struct shard {
+	pthread_t thread;
+	struct shard_core core;             /* of the thread, once it runs */
+	const struct shard_options *options; /* until the thread has started */
+	sem_t started;
+	int start_code;
+	struct error start_error;
+	char nbd_address[CONFIG_ADDRESS_SIZE];
+	char link_address[CONFIG_ADDRESS_SIZE];
+};
+
+/* --- engine events, on the shard's thread --- */
+
+static void shard_on_unit(void *data, const struct unit_status *status)
+{
+	struct shard *shard = data;
+	struct mail *mail = mail_new(MAIL_UNIT);
+
+	mail->u.unit = *status;
+	mailbox_put(shard->core.mailbox, mail);
+}
+
+static void shard_on_link(void *data, const char *peer, bool up, const char *reason)
+{
+	struct shard *shard = data;
+	struct mail *mail = mail_new(MAIL_LINK);
+
+	snprintf(mail->u.link.peer, sizeof(mail->u.link.peer), "%s", peer);
+	snprintf(mail->u.link.reason, sizeof(mail->u.link.reason), "%s", reason == NULL ? "" : reason);
+	mail->u.link.up = up;
+	mailbox_put(shard->core.mailbox, mail);
+}
+
+static void shard_on_message(void *data, const char *peer, bool is_answer, uint64_t id, const void *bytes, size_t size)
+{
+	struct shard *shard = data;
+	struct mail *mail = mail_new(MAIL_MESSAGE);
+
+	snprintf(mail->u.message.peer, sizeof(mail->u.message.peer), "%s", peer);
+	mail->u.message.is_answer = is_answer;
+	mail->u.message.id = id;
+	mail->u.message.size = size;
+	mail->u.message.bytes = memory_new(size + 1, 1);
+	memcpy(mail->u.message.bytes, bytes, size);
+	if (mailbox_put(shard->core.mailbox, mail) < 0)
+		log_event(LOG_WARNING, "link.message_dropped", "peer=%s reason=\"too many wait\"", peer);
+}
+
+static void shard_on_disk_failed(void *data, const char *disk, int code)
+{
+	struct shard *shard = data;
+	struct mail *mail = mail_new(MAIL_DISK_FAILED);
+
+	log_event(LOG_ERROR, "disk.failed", "disk=%s reason=\"%s\"", disk, strerror(code < 0 ? -code : code));
+	snprintf(mail->u.failed.disk, sizeof(mail->u.failed.disk), "%s", disk);
+	mail->u.failed.code = code;
+	mailbox_put(shard->core.mailbox, mail);
+}
+
+static const struct engine_events shard_events = {
+	.on_unit = shard_on_unit,
+	.on_link = shard_on_link,
+	.on_message = shard_on_message,
+	.on_disk_failed = shard_on_disk_failed,
+};
+
+/* --- the thread --- */
+
+static int shard_open_engine(struct shard *shard, struct error *error)
+{
+	const struct config *config = shard->options->config;
+	int code;
+
+	shard->core.engine = engine_new(shard->core.env, shard->options->directory, config->zone, &config->limits, &shard_events,
+					shard, error);
+	if (shard->core.engine == NULL)
+		return error->code < 0 ? error->code : -EIO;
+	if (config->link_listen[0] != '\0') {
+		code = engine_listen(shard->core.engine, config->link_listen, error);
+		if (code < 0)
+			return error_wrap(error, "[link] listen");
+		snprintf(shard->link_address, sizeof(shard->link_address), "%s", engine_address(shard->core.engine));
+	}
+	for (size_t i = 0; i < config->peer_count; i++) {
+		const struct config_peer *peer = &config->peers[i];
+
+		code = engine_add_peer(shard->core.engine, peer->zone, peer->address, peer->secret, error);
+		if (code < 0)
+			return error_wrap(error, "[peer %s]", peer->zone);
+	}
+	return 0;
+}
+
+static int shard_listen_nbd(struct shard *shard, struct error *error)
+{
+	const struct config *config = shard->options->config;
+	char address[CONFIG_PATH_SIZE + 8];
+
+	if (config->nbd_listen[0] != '\0') {
+		if (nbd_server_listen(shard->core.nbd, config->nbd_listen, error) < 0)
+			return error_wrap(error, "[nbd] listen");
+		snprintf(shard->nbd_address, sizeof(shard->nbd_address), "%s", nbd_server_address(shard->core.nbd, 0));
+	}
+	if (config->nbd_unix[0] == '\0')
+		return 0;
+	snprintf(address, sizeof(address), "unix:%s", config->nbd_unix);
+	if (nbd_server_listen(shard->core.nbd, address, error) < 0)
+		return error_wrap(error, "[nbd] unix");
+	return 0;
+}
+
+static int shard_open(struct shard *shard, struct error *error)
+{
+	int code = loop_new(shard->options->run_directory, &shard->core.env, error);
+
+	if (code < 0)
+		return code;
+	code = shard_open_engine(shard, error);
+	if (code < 0)
+		return code;
+	code = nbd_server_new(shard->core.env, &shard->core.nbd, error);
+	return code < 0 ? code : shard_listen_nbd(shard, error);
+}
+
+/* After the loop has ended, or never ran. */
+static void shard_close(struct shard *shard)
+{
+	if (shard->core.nbd != NULL)
+		nbd_server_free(shard->core.nbd);
+	if (shard->core.engine != NULL)
+		engine_free(shard->core.engine);
+	shard_core_fini(&shard->core);
+	if (shard->core.env != NULL)
+		loop_free(shard->core.env);
+}
+
+static void *shard_run(void *data)
+{
+	struct shard *shard = data;
+	struct env *env;
+
+	shard->start_code = shard_open(shard, &shard->start_error);
+	env = shard->core.env;
+	if (shard->start_code < 0)
+		shard_close(shard);
+	sem_post(&shard->started);
+	if (shard->start_code < 0)
+		return NULL;
+	loop_run(env);
+	shard_close(shard);
+	return NULL;
+}
+
+int shard_start(const struct shard_options *options, struct shard **out_shard, struct error *error)
+{
+	struct shard *shard = memory_new(1, sizeof(*shard));
+	int code;
+
+	shard->options = options;
+	shard->core.mailbox = options->mailbox;
+	list_init(&shard->core.disks);
+	snprintf(shard->core.directory, sizeof(shard->core.directory), "%s", options->directory);
+	sem_init(&shard->started, 0, 0);
+	code = -pthread_create(&shard->thread, NULL, shard_run, shard);
+	if (code < 0) {
+		error_set_errno(error, code, "cannot start a thread");
+	} else {
+		while (sem_wait(&shard->started) < 0 && errno == EINTR)
+			;
+		code = shard->start_code;
+		if (code < 0) {
+			*error = shard->start_error;
+			pthread_join(shard->thread, NULL);
+		}
+	}
+	shard->options = NULL;
+	if (code < 0) {
+		sem_destroy(&shard->started);
+		free(shard);
+		return code;
+	}
+	pthread_setname_np(shard->thread, "shard-0");
+	*out_shard = shard;
+	return 0;
+}
+
+const char *shard_nbd_address(const struct shard *shard)
+{
+	return shard->nbd_address;
+}
+
+const char *shard_link_address(const struct shard *shard)
+{
+	return shard->link_address;
+}
+
+static void shard_on_posted(void *data)
+{
+	shard_core_run(data);
+}
+
+void shard_send(struct shard *shard, const struct shard_command *command)
+{
+	loop_post(shard->core.env, shard_on_posted, shard_work_new(&shard->core, command));
+}
+
+/* --- the end --- */
+
+static void shard_on_engine_down(void *data)
+{
+	struct shard *shard = data;
+
+	loop_stop(shard->core.env);
+}
+
+static void shard_on_clients_gone(void *data)
+{
+	struct shard *shard = data;
+
+	engine_shutdown(shard->core.engine, shard_on_engine_down, shard);
+}
+
+static void shard_on_stop(void *data)
+{
+	struct shard *shard = data;
+
+	nbd_server_stop(shard->core.nbd, shard_on_clients_gone, shard);
+}
+
+int shard_stop(struct shard *shard, uint32_t limit_ms)
+{
+	struct timespec until;
+
+	loop_post(shard->core.env, shard_on_stop, shard);
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += limit_ms / 1000;
+	until.tv_nsec += (long)(limit_ms % 1000) * 1000000;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_nsec -= 1000000000;
+		until.tv_sec++;
+	}
+	if (pthread_timedjoin_np(shard->thread, NULL, &until) != 0)
+		return -ETIMEDOUT;
+	sem_destroy(&shard->started);
+	free(shard);
+	return 0;
+}

@@ -1,0 +1,387 @@
+/* The commands of control/port.h, one function each in the table `runs`.
+ *
+ * A command ends at once (0 or a negative errno) or later (RUN_LATER): only ending an export takes time, since clients have
+ * requests in flight. While a disk's export ends, further commands for that disk wait behind it, in order. Every command is
+ * repeatable: carried out twice it ends in the same state, so control/ may send it again after a crash. */
+#include "daemon/shard_core.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "backend/backend.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "daemon/mailbox.h"
+#include "daemon/nbd_server.h"
+#include "disk/disk.h"
+#include "env/env.h"
+#include "repl/engine.h"
+
+#define RUN_LATER 1 /* the answer follows */
+
+struct shard_work {
+	struct list link; /* of shard_disk.waiting */
+	struct shard_core *core;
+	struct shard_command command;
+};
+
+/* An open disk, as it was told to us. */
+struct shard_disk {
+	struct list link; /* of shard_core.disks */
+	struct list waiting; /* struct shard_work, while an export ends */
+	struct shard_work *ending; /* the command that waits for its export to end, or NULL */
+	bool exported;
+	char id[ENGINE_ID_SIZE];
+	char kind[16];
+	char path[512];
+	bool adopted;
+};
+
+struct shard_work *shard_work_new(struct shard_core *core, const struct shard_command *command)
+{
+	struct shard_work *work = memory_new(1, sizeof(*work));
+
+	list_init(&work->link);
+	work->core = core;
+	work->command = *command;
+	return work;
+}
+
+static void work_free(struct shard_work *work)
+{
+	if (work->command.kind == SHARD_UNIT_OPEN)
+		free(work->command.u.unit.spec);
+	if (work->command.kind == SHARD_MESSAGE)
+		free(work->command.u.message.bytes);
+	free(work);
+}
+
+static void work_answer(struct shard_work *work, int code, const struct error *error)
+{
+	struct mail *mail = mail_new(MAIL_ANSWER);
+
+	mail->u.answer.command_id = work->command.id;
+	if (code < 0) {
+		mail->u.answer.error = *error;
+		mail->u.answer.error.code = code;
+	}
+	mailbox_put(work->core->mailbox, mail);
+	work_free(work);
+}
+
+static struct shard_disk *core_find_disk(struct shard_core *core, const char *id)
+{
+	list_for_each(entry, &core->disks) {
+		struct shard_disk *disk = container_of(entry, struct shard_disk, link);
+
+		if (strcmp(disk->id, id) == 0)
+			return disk;
+	}
+	return NULL;
+}
+
+static void metadata_path(const struct shard_core *core, const char *id, char *out_path, size_t size)
+{
+	snprintf(out_path, size, "%s/disks/%s", core->directory, id);
+}
+
+/* --- disks --- */
+
+static int run_disk_open(struct shard_core *core, struct shard_work *work, struct error *error)
+{
+	const char *id = work->command.u.disk.id;
+	char prefix[CONFIG_PATH_SIZE + ENGINE_ID_SIZE + 16];
+	struct backend *backend;
+	struct shard_disk *record;
+	struct disk *disk;
+
+	if (core_find_disk(core, id) != NULL)
+		return 0;
+	metadata_path(core, id, prefix, sizeof(prefix));
+	if (backend_open(core->env, work->command.u.disk.kind, work->command.u.disk.path, work->command.u.disk.size, &backend,
+			 error) < 0)
+		return error_wrap(error, "cannot open disk %s", id);
+	if (disk_open(core->env, id, prefix, backend, &disk, error) < 0)
+		return error_wrap(error, "cannot open disk %s", id);
+	engine_add_disk(core->engine, disk);
+	record = memory_new(1, sizeof(*record));
+	list_init(&record->waiting);
+	memcpy(record->id, work->command.u.disk.id, sizeof(record->id));
+	memcpy(record->kind, work->command.u.disk.kind, sizeof(record->kind));
+	memcpy(record->path, work->command.u.disk.path, sizeof(record->path));
+	record->adopted = work->command.u.disk.adopted;
+	list_append(&core->disks, &record->link);
+	return 0;
+}
+
+/* A file under the disk's own random name is ours: of the same command, cut off by a kill. It is made as long as it must
+ * be; nothing was ever written to it. */
+static int disk_finish_file(struct env *env, const char *path, uint64_t size, struct error *error)
+{
+	struct env_file *file;
+	uint64_t present;
+	int code = env_file_open(env, path, ENV_LOCK, &file);
+
+	if (code < 0)
+		return error_set_errno(error, code, "cannot open %.150s", path);
+	code = env_file_size(file, &present);
+	if (code == 0 && present < size)
+		code = env_file_resize(file, size);
+	env_file_close(file);
+	return code < 0 ? error_set_errno(error, code, "cannot make %.150s as long as %llu bytes", path,
+					  (unsigned long long)size) : 0;
+}
+
+static int run_disk_create(struct shard_core *core, struct shard_work *work, struct error *error)
+{
+	const char *path = work->command.u.disk.path;
+	int code = 0;
+
+	if (core_find_disk(core, work->command.u.disk.id) != NULL)
+		return 0;
+	if (strcmp(work->command.u.disk.kind, "file") == 0 && !work->command.u.disk.adopted) {
+		code = backend_create_file(core->env, path, work->command.u.disk.size, error);
+		if (code == -EEXIST)
+			code = disk_finish_file(core->env, path, work->command.u.disk.size, error);
+	}
+	return code < 0 ? code : run_disk_open(core, work, error);
+}
+
+/* Takes a disk that is not exported out of the engine, which closes it, and forgets it. */
+static int disk_close_now(struct shard_core *core, struct shard_disk *record, struct error *error)
+{
+	int code = engine_remove_disk(core->engine, record->id, error);
+
+	if (code < 0 && code != -ENOENT)
+		return code;
+	list_remove(&record->link);
+	free(record);
+	return 0;
+}
+
+static int file_remove(struct env *env, const char *path, struct error *error)
+{
+	int code = env_file_remove(env, path);
+
+	if (code < 0 && code != -ENOENT)
+		return error_set_errno(error, code, "cannot remove %.150s", path);
+	return 0;
+}
+
+static int disk_remove_files(struct shard_core *core, const struct shard_command *command, struct error *error)
+{
+	char path[CONFIG_PATH_SIZE + ENGINE_ID_SIZE + 32];
+	size_t length;
+	int code;
+
+	metadata_path(core, command->u.disk.id, path, sizeof(path) - 16);
+	length = strlen(path);
+	snprintf(path + length, sizeof(path) - length, ".intent");
+	code = file_remove(core->env, path, error);
+	if (code == 0 && strcmp(command->u.disk.kind, "file") == 0 && !command->u.disk.adopted)
+		code = file_remove(core->env, command->u.disk.path, error);
+	return code;
+}
+
+/* What a command that ends an export does once no client is left. */
+static int disk_after_export(struct shard_core *core, struct shard_disk *record, struct shard_work *work,
+			     struct error *error)
+{
+	struct shard_command *command = &work->command;
+	int code;
+
+	if (command->kind == SHARD_DISK_UNEXPORT)
+		return 0;
+	/* The record knows what was opened: it decides what may be removed. */
+	memcpy(command->u.disk.kind, record->kind, sizeof(record->kind));
+	memcpy(command->u.disk.path, record->path, sizeof(record->path));
+	command->u.disk.adopted = command->u.disk.adopted || record->adopted;
+	code = disk_close_now(core, record, error);
+	if (code == 0 && command->kind == SHARD_DISK_DELETE)
+		code = disk_remove_files(core, command, error);
+	return code;
+}
+
+static void disk_on_export_ended(void *data)
+{
+	struct shard_disk *record = data;
+	struct shard_work *work = steal(record->ending);
+	struct shard_core *core = work->core;
+	struct error error = { 0 };
+	struct list waiting;
+	int code;
+
+	record->exported = false;
+	list_init(&waiting);
+	list_splice(&waiting, &record->waiting);
+	code = disk_after_export(core, record, work, &error); /* the record may be gone now */
+	work_answer(work, code, &error);
+	for (struct list *entry = list_pop(&waiting); entry != NULL; entry = list_pop(&waiting))
+		shard_core_run(container_of(entry, struct shard_work, link)); /* may wait again, in the same order */
+}
+
+/* CLOSE, DELETE and UNEXPORT: end the export if there is one, then the rest. */
+static int run_disk_close(struct shard_core *core, struct shard_work *work, struct error *error)
+{
+	struct shard_disk *record = core_find_disk(core, work->command.u.disk.id);
+
+	if (record == NULL)
+		return work->command.kind == SHARD_DISK_DELETE ? disk_remove_files(core, &work->command, error) : 0;
+	if (!record->exported)
+		return disk_after_export(core, record, work, error);
+	record->ending = work;
+	nbd_server_unexport(core->nbd, record->id, disk_on_export_ended, record);
+	return RUN_LATER;
+}
+
+static int run_disk_export(struct shard_core *core, struct shard_work *work, struct error *error)
+{
+	struct shard_disk *record = core_find_disk(core, work->command.u.disk.id);
+	struct disk *disk = engine_find_disk(core->engine, work->command.u.disk.id);
+	int code;
+
+	if (record == NULL || disk == NULL)
+		return error_set(error, -ENOENT, "disk %s is not open at this site", work->command.u.disk.id);
+	if (record->exported)
+		return 0;
+	if (disk_failure(disk) != 0)
+		return error_set_errno(error, -EIO, "disk %s has failed and stays closed until a restart", record->id);
+	code = nbd_server_export(core->nbd, disk, work->command.u.disk.description, error);
+	record->exported = code == 0;
+	return code;
+}
+
+/* The back end grows while the disk is closed: so nothing that depends on its size is held by anybody. */
+static int run_disk_resize(struct shard_core *core, struct shard_work *work, struct error *error)
+{
+	struct shard_disk *record = core_find_disk(core, work->command.u.disk.id);
+	struct disk *disk = engine_find_disk(core->engine, work->command.u.disk.id);
+	uint64_t size = work->command.u.disk.size;
+	struct backend *backend;
+	int code;
+
+	if (record == NULL || disk == NULL)
+		return error_set(error, -ENOENT, "disk %s is not open at this site", work->command.u.disk.id);
+	if (record->exported)
+		return error_set(error, -EBUSY, "disk %s is attached: detach it before its size is changed", record->id);
+	if (size < disk_size(disk))
+		return error_set(error, -EINVAL, "disk %s has %llu bytes already: it can grow, not shrink", record->id,
+				 (unsigned long long)disk_size(disk));
+	if (size == disk_size(disk))
+		return 0;
+	memcpy(work->command.u.disk.kind, record->kind, sizeof(record->kind));
+	memcpy(work->command.u.disk.path, record->path, sizeof(record->path));
+	work->command.u.disk.adopted = record->adopted;
+	code = disk_close_now(core, record, error);
+	if (code < 0)
+		return code;
+	code = backend_open(core->env, work->command.u.disk.kind, work->command.u.disk.path, 0, &backend, error);
+	if (code == 0) {
+		code = backend->ops->resize(backend, size);
+		backend->ops->close(backend);
+		if (code < 0)
+			error_set_errno(error, code, "cannot grow disk %s", work->command.u.disk.id);
+	}
+	if (code < 0) {
+		struct error again;
+
+		work->command.u.disk.size = 0; /* back as it was */
+		run_disk_open(core, work, &again);
+		return code;
+	}
+	return run_disk_open(core, work, error);
+}
+
+/* --- units --- */
+
+static int run_unit_open(struct shard_core *core, struct shard_work *work, struct error *error)
+{
+	return engine_open_unit(core->engine, work->command.u.unit.spec, error);
+}
+
+static int run_unit_start(struct shard_core *core, struct shard_work *work, struct error *error)
+{
+	return engine_start_unit(core->engine, work->command.u.unit.id, work->command.u.unit.one_shot, error);
+}
+
+static int run_unit_stop(struct shard_core *core, struct shard_work *work, struct error *error)
+{
+	return engine_stop_unit(core->engine, work->command.u.unit.id, error);
+}
+
+static int run_unit_failover(struct shard_core *core, struct shard_work *work, struct error *error)
+{
+	return engine_failover_unit(core->engine, work->command.u.unit.id, error);
+}
+
+static int run_unit_remove(struct shard_core *core, struct shard_work *work, struct error *error)
+{
+	return engine_remove_unit(core->engine, work->command.u.unit.id, error);
+}
+
+static int run_message(struct shard_core *core, struct shard_work *work, struct error *error)
+{
+	const char *peer = work->command.u.message.peer;
+	int code = engine_send_message(core->engine, peer, work->command.u.message.is_answer, work->command.u.message.id,
+				       work->command.u.message.bytes, work->command.u.message.size);
+
+	return code < 0 ? error_set_errno(error, code, "cannot send to site %s", peer) : 0;
+}
+
+/* --- the table --- */
+
+typedef int run_function(struct shard_core *core, struct shard_work *work, struct error *error);
+
+static run_function *const runs[SHARD_COMMANDS] = {
+	[SHARD_DISK_CREATE] = run_disk_create,
+	[SHARD_DISK_OPEN] = run_disk_open,
+	[SHARD_DISK_CLOSE] = run_disk_close,
+	[SHARD_DISK_DELETE] = run_disk_close,
+	[SHARD_DISK_RESIZE] = run_disk_resize,
+	[SHARD_DISK_EXPORT] = run_disk_export,
+	[SHARD_DISK_UNEXPORT] = run_disk_close,
+	[SHARD_UNIT_OPEN] = run_unit_open,
+	[SHARD_UNIT_START] = run_unit_start,
+	[SHARD_UNIT_STOP] = run_unit_stop,
+	[SHARD_UNIT_FAILOVER] = run_unit_failover,
+	[SHARD_UNIT_REMOVE] = run_unit_remove,
+	[SHARD_MESSAGE] = run_message,
+};
+
+void shard_core_run(struct shard_work *work)
+{
+	struct shard_core *core = work->core;
+	struct error error = { 0 };
+	int code;
+
+	if (work->command.kind <= SHARD_DISK_UNEXPORT) {
+		struct shard_disk *record = core_find_disk(core, work->command.u.disk.id);
+
+		if (record != NULL && record->ending != NULL) {
+			list_append(&record->waiting, &work->link);
+			return;
+		}
+	}
+	code = runs[work->command.kind](core, work, &error);
+	if (code == RUN_LATER)
+		return;
+	log_event(LOG_DEBUG, "shard.command", "kind=%d id=%llu code=%d", (int)work->command.kind,
+		  (unsigned long long)work->command.id, code);
+	work_answer(work, code, &error);
+}
+
+void shard_core_fini(struct shard_core *core)
+{
+	list_for_each(entry, &core->disks) {
+		struct shard_disk *record = container_of(entry, struct shard_disk, link);
+
+		list_for_each(waiting, &record->waiting)
+			work_free(container_of(waiting, struct shard_work, link));
+		if (record->ending != NULL)
+			work_free(record->ending);
+		free(record);
+	}
+	list_init(&core->disks);
+}

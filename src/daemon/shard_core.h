@@ -1,0 +1,35 @@
+/* What the shard's thread owns, and the commands carried out on it. Shard thread only. */
+#ifndef DAEMON_SHARD_CORE_H
+#define DAEMON_SHARD_CORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "control/port.h"
+#include "daemon/config.h"
+
+struct engine;
+struct env;
+struct mailbox;
+struct nbd_server;
+
+struct shard_core {
+	struct env *env;
+	struct engine *engine;
+	struct nbd_server *nbd;
+	struct mailbox *mailbox;
+	char directory[CONFIG_PATH_SIZE]; /* the data folder */
+	struct list disks;                /* struct shard_disk */
+};
+
+/* Copies the command to the heap, to be handed to shard_core_run. */
+struct shard_work *shard_work_new(struct shard_core *core, const struct shard_command *command);
+
+/* Takes the work and carries it out: its answer goes to the mailbox now or later. */
+void shard_core_run(struct shard_work *work);
+
+/* Frees the disks' records and the commands that still wait. After the engine is gone. */
+void shard_core_fini(struct shard_core *core);
+
+#endif
