@@ -28,8 +28,7 @@ int error_wrap(struct error *error, const char *format, ...)
 	vsnprintf(context, sizeof context, format, arguments);
 	va_end(arguments);
 	memcpy(inner, error->text, sizeof inner);
-	error->text[0] = 0;
-	strncat(error->text, context, sizeof error->text - 1);
+	memcpy(error->text, context, sizeof error->text);
 	strncat(error->text, ": ", sizeof error->text - strlen(error->text) - 1);
 	strncat(error->text, inner, sizeof error->text - strlen(error->text) - 1);
 	return error->code;

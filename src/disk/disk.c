@@ -115,9 +115,9 @@ static void disk_end(struct disk_request *request, int result)
 	struct disk *disk = request->disk;
 
 	disk->requests--;
-	if (is_change(request) && request->state != 0) {
+	if (request->admitted) {
 		list_remove(&request->link);
-		epoch_write_ended(disk, request->epoch_side);
+		epoch_write_ended(disk, request->cuts);
 	}
 	request->on_done(request, result);
 }
@@ -193,9 +193,9 @@ static bool disk_admit(struct disk *disk, struct disk_request *request)
 		change_map_set(&disk->map, request->first_block, request->last_block - request->first_block + 1);
 		bitmap_set(disk->touched, first_extent, last_extent - first_extent + 1);
 	}
-	request->state = 1;
-	request->epoch_side = disk->side;
-	disk->side_count[disk->side]++;
+	request->admitted = true;
+	request->cuts = disk->cuts;
+	disk->write_count++;
 	list_append(&disk->writes, &request->link);
 	disk_issue(disk, request);
 	return true;
@@ -205,7 +205,7 @@ void disk_submit(struct disk *disk, struct disk_request *request)
 {
 	assert(request->offset + request->length <= disk->backend->size);
 	request->disk = disk;
-	request->state = 0;
+	request->admitted = false;
 	disk->requests++;
 	if (!is_change(request)) {
 		if (disk->failure != 0)

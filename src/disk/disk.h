@@ -42,11 +42,9 @@ struct disk_request {
 	struct list link;
 	struct env_io io;
 	uint64_t first_block, last_block;
-	uint64_t wait_intent;
-	uint32_t state;
-	uint32_t epoch_side;
+	bool admitted;
+	uint64_t cuts; /* of the disk when it was admitted */
 	struct disk *disk;
-	uint64_t wait_count;
 };
 
 /* Opens a disk on a back end, which it takes (also on error). `metadata_path` is the prefix of the files kept beside it

@@ -54,18 +54,23 @@ void disk_cut(struct disk *disk, void (*on_drained)(void *data), void *data)
 	disk->ship_cursor = 0;
 	disk->on_drained = on_drained;
 	disk->drained_data = data;
-	disk->side ^= 1;
-	assert(disk->side_count[disk->side] == 0);
-	disk->drained = disk->side_count[disk->side ^ 1] == 0;
+	disk->cuts++;
+	/* All of them, those of an epoch given up before its writes had ended too. */
+	disk->before_count = disk->write_count;
+	disk->drained = disk->before_count == 0;
 	if (disk->drained)
 		on_drained(data);
 }
 
-void epoch_write_ended(struct disk *disk, uint32_t side)
+void epoch_write_ended(struct disk *disk, uint64_t admitted)
 {
-	assert(disk->side_count[side] > 0);
-	disk->side_count[side]--;
-	if (disk->closed != CLOSED_CUT || disk->drained || side == disk->side || disk->side_count[side] > 0)
+	assert(disk->write_count > 0);
+	disk->write_count--;
+	if (admitted == disk->cuts)
+		return;
+	assert(disk->before_count > 0);
+	disk->before_count--;
+	if (disk->closed != CLOSED_CUT || disk->drained || disk->before_count > 0)
 		return;
 	disk->drained = true; /* E2 */
 	disk_retry(disk);

@@ -46,8 +46,9 @@ struct disk {
 
 	enum disk_closed closed;
 	uint64_t generation; /* of the closed epoch: readers of an abandoned one are told apart */
-	uint32_t side;       /* which of the two counts new writes belong to */
-	uint64_t side_count[2];
+	uint64_t cuts;         /* so far; a write remembers the count at its admission */
+	uint64_t write_count;  /* in flight */
+	uint64_t before_count; /* of them, admitted before the last cut */
 	bool drained;
 	void (*on_drained)(void *data);
 	void *drained_data;
@@ -68,6 +69,6 @@ void disk_retry(struct disk *disk); /* tries again to admit what waits */
 
 /* epoch.c: may this write be admitted now, as far as the closed epoch is concerned? Starts keeping old bytes if need be. */
 bool epoch_admits(struct disk *disk, uint64_t first, uint64_t last);
-void epoch_write_ended(struct disk *disk, uint32_t side);
+void epoch_write_ended(struct disk *disk, uint64_t admitted);
 
 #endif

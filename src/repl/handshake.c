@@ -104,7 +104,9 @@ void handshake_on_offer(struct engine *engine, struct link *link, const struct f
 		handshake_answer(link, header, NULL, verdict, frame_verdict_text(verdict)); /* H1, H2 */
 		return;
 	}
-	if (unit->step != STEP_NONE || unit->failover_wanted || unit->record_writing || unit->peer != link)
+	/* A commit that outlived its link must end first: its staging file would be taken for the next epoch. */
+	if (unit->step != STEP_NONE || unit->failover_wanted || unit->record_writing || unit->receiver.committing ||
+	    unit->peer != link)
 		return; /* busy: the primary offers again */
 	verdict = handshake_decide(unit, header, &offer);
 	if (verdict == FRAME_VERDICT_WELCOME && header->term > unit->record.term) {

@@ -119,6 +119,7 @@ struct receiver {
 	bool ended;           /* EPOCH_END has come */
 	struct frame_end end;
 	bool committing;
+	uint64_t commit_generation;
 	struct list sync_frames; /* in-place frames being written, in order */
 	uint64_t sync_barrier;   /* SYNC_END's sequence, 0: none */
 	uint32_t syncs;          /* disks being synced */

@@ -282,7 +282,7 @@ static void on_stage_synced(struct env_io *io, int result)
 		unit_step_continue(unit);
 		return;
 	}
-	if (!unit->receiver.ended) { /* given up while syncing: R5 */
+	if (unit->receiver.commit_generation != unit->receiver.generation) { /* given up while syncing: R5 */
 		unit->receiver.committing = false;
 		unit_step_continue(unit);
 		receiver_commit_continue(unit);
@@ -301,6 +301,7 @@ void receiver_commit_continue(struct unit *unit)
 	if (unit->applier.running || unit->record.committed > unit->record.applied)
 		return; /* R4 */
 	receiver->committing = true;
+	receiver->commit_generation = receiver->generation;
 	if (receiver->frames == 0) {
 		commit_write_record(unit);
 		return;

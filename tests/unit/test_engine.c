@@ -90,7 +90,7 @@ static void open_site(struct world *world, unsigned index, const char *link)
 
 	limits.cycle_ms_min = 20;
 	snprintf(site->name, sizeof site->name, "%s", index == 0 ? "north" : "south");
-	snprintf(site->directory, sizeof site->directory, "%s/%s", world->directory, site->name);
+	snprintf(site->directory, sizeof site->directory, "%s/%s", world->directory, index == 0 ? "north" : "south");
 	mkdir(site->directory, 0700);
 	site->engine = engine_new(world->env, site->directory, site->name, &limits, &events, site, NULL);
 	assert_non_null(site->engine);

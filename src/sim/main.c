@@ -1,0 +1,189 @@
+/* offsite-sim: runs schedules from seeds. Each batch of seeds runs in a child process: a killed simulated process leaves its
+ * memory behind, and a crash of the engine itself is caught with its seed. */
+#include <getopt.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "sim/schedule.h"
+
+#define BATCH 32u
+#define TRACE_LINES 60u
+#define TRACE_WIDTH 240u
+
+static char trace[TRACE_LINES][TRACE_WIDTH];
+static uint64_t trace_count, trace_hash;
+static bool verbose;
+
+static void on_log(void *data, enum log_level level, const char *line)
+{
+	(void)data;
+	snprintf(trace[trace_count++ % TRACE_LINES], TRACE_WIDTH, "%s %s", log_level_name(level), line);
+	trace_hash = hash_xxh3_pair(&trace_hash, sizeof trace_hash, line, strlen(line));
+	if (verbose)
+		printf("%s %s\n", log_level_name(level), line);
+}
+
+static void print_trace(void)
+{
+	uint64_t first = trace_count > TRACE_LINES ? trace_count - TRACE_LINES : 0;
+
+	for (uint64_t i = first; i < trace_count; i++)
+		printf("  %s\n", trace[i % TRACE_LINES]);
+}
+
+/* Runs one seed; true when it passed. */
+static bool run_seed(uint64_t seed, struct schedule_result *result)
+{
+	trace_count = trace_hash = 0;
+	log_set_sink(on_log, NULL, LOG_DEBUG);
+	schedule_run(seed, result);
+	if (result->passed)
+		return true;
+	printf("seed %" PRIu64 " FAILED %s\n  the last of the trace:\n", seed, result->why);
+	print_trace();
+	printf("  replay: offsite-sim --seed %" PRIu64 " --verbose\n", seed);
+	return false;
+}
+
+struct totals {
+	uint64_t seeds, failures;
+	struct schedule_result sums;
+};
+
+static void add(struct totals *totals, const struct schedule_result *result)
+{
+	totals->seeds++;
+	totals->failures += !result->passed;
+	totals->sums.events += result->events;
+	totals->sums.writes += result->writes;
+	totals->sums.checks += result->checks;
+	totals->sums.kills += result->kills;
+	totals->sums.power_losses += result->power_losses;
+	totals->sums.link_breaks += result->link_breaks;
+	totals->sums.failovers += result->failovers;
+}
+
+/* In the child: seeds one after the other; before each its number goes into the pipe, after it its result. */
+static void run_batch(int out, uint64_t from, uint64_t count)
+{
+	for (uint64_t seed = from; seed < from + count; seed++) {
+		struct schedule_result result;
+
+		run_seed(seed, &result);
+		fflush(stdout);
+		if (write(out, &result, sizeof result) != (ssize_t)sizeof result)
+			_exit(1);
+	}
+	_exit(0);
+}
+
+static void batch(struct totals *totals, uint64_t from, uint64_t count)
+{
+	struct schedule_result result;
+	int ends[2], status;
+	uint64_t done = 0;
+	pid_t child;
+
+	fflush(stdout);
+	if (pipe(ends) < 0 || (child = fork()) < 0) {
+		perror("offsite-sim");
+		exit(2);
+	}
+	if (child == 0) {
+		close(ends[0]);
+		run_batch(ends[1], from, count);
+	}
+	close(ends[1]);
+	while (read(ends[0], &result, sizeof result) == (ssize_t)sizeof result) {
+		add(totals, &result);
+		done++;
+	}
+	close(ends[0]);
+	waitpid(child, &status, 0);
+	if (done == count)
+		return;
+	printf("seed %" PRIu64 " FAILED the program crashed\n  replay: offsite-sim --seed %" PRIu64 " --verbose\n", from + done,
+	       from + done);
+	totals->seeds++;
+	totals->failures++;
+	if (done + 1 < count)
+		batch(totals, from + done + 1, count - done - 1);
+}
+
+static int run_many(uint64_t from, uint64_t count)
+{
+	struct totals totals = { 0 };
+	time_t began = time(NULL), seconds;
+
+	for (uint64_t at = 0; at < count; at += BATCH)
+		batch(&totals, from + at, count - at < BATCH ? count - at : BATCH);
+	seconds = time(NULL) - began;
+	printf("%" PRIu64 " seeds from %" PRIu64 " in %lld s: %" PRIu64 " failed; %" PRIu64 " events, %" PRIu64 " writes, %" PRIu64
+	       " kills, %" PRIu64 " power losses, %" PRIu64 " link breaks, %" PRIu64 " failovers, %" PRIu64
+	       " images judged\n", totals.seeds, from, (long long)seconds, totals.failures, totals.sums.events,
+	       totals.sums.writes, totals.sums.kills, totals.sums.power_losses, totals.sums.link_breaks, totals.sums.failovers,
+	       totals.sums.checks);
+	return totals.failures == 0 ? 0 : 1;
+}
+
+static int run_one(uint64_t seed)
+{
+	struct schedule_result result;
+	bool passed = run_seed(seed, &result);
+
+	printf("seed %" PRIu64 ": %s, %" PRIu64 " events, trace %016" PRIx64 "\n", seed, passed ? "passed" : "failed",
+	       result.events, trace_hash);
+	return passed ? 0 : 1;
+}
+
+static int usage(FILE *out, int status)
+{
+	fprintf(out, "usage: offsite-sim --seeds N [--from S]   run N schedules\n"
+		     "       offsite-sim --seed S [--verbose]   replay one, with its trace\n");
+	return status;
+}
+
+static bool number(const char *text, uint64_t *out_number)
+{
+	char *end;
+
+	*out_number = strtoull(text, &end, 10);
+	return text[0] >= '0' && text[0] <= '9' && *end == 0;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "seeds", required_argument, NULL, 'n' }, { "from", required_argument, NULL, 'f' },
+		{ "seed", required_argument, NULL, 's' }, { "verbose", no_argument, NULL, 'v' },
+		{ "help", no_argument, NULL, 'h' }, { NULL, 0, NULL, 0 },
+	};
+	uint64_t count = 0, from = 1, seed = 0;
+	bool one = false, good = true;
+	int option;
+
+	signal(SIGHUP, SIG_IGN); /* a lost terminal ends no run */
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (option == 'n')
+			good &= number(optarg, &count);
+		else if (option == 'f')
+			good &= number(optarg, &from);
+		else if (option == 's')
+			good &= one = number(optarg, &seed);
+		else if (option == 'v')
+			verbose = true;
+		else
+			return usage(option == 'h' ? stdout : stderr, option == 'h' ? 0 : 2);
+	}
+	if (!good || optind != argc || one == (count > 0))
+		return usage(stderr, 2);
+	return one ? run_one(seed) : run_many(from, count);
+}

@@ -1,0 +1,67 @@
+/* The simulated world: hosts that keep files, processes that run on them, sockets between them, one virtual clock.
+ *
+ * One thread; everything that happens is an event with a time, and chance comes from one seeded generator, so a seed is a
+ * run. A host outlives its process: what a kill or a power cut leaves of its files and memory is decided here. */
+#ifndef SIM_SIM_H
+#define SIM_SIM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "env/env.h"
+
+struct sim_event;
+
+struct sim {
+	uint64_t now_ns;
+	uint64_t random;       /* state of the generator */
+	uint64_t sequence;     /* order of events at the same time */
+	struct sim_event **heap;
+	size_t heap_count, heap_room;
+	struct list listeners; /* of env_listener */
+	struct list sockets;
+	struct list processes; /* of struct env */
+	bool link_down;
+	uint64_t events;       /* carried out so far */
+};
+
+struct sim_host {
+	struct list files;    /* of struct sim_file */
+	struct list memories; /* of struct sim_memory */
+};
+
+struct sim *sim_new(uint64_t seed);
+/* Frees the world; processes still in it are forgotten. */
+void sim_free(struct sim *sim);
+uint64_t sim_random(struct sim *sim);                    /* 64 bits */
+uint64_t sim_below(struct sim *sim, uint64_t bound);     /* 0 to bound - 1 */
+bool sim_chance(struct sim *sim, unsigned per_thousand);
+/* Carries out what happens until then. */
+void sim_run_until(struct sim *sim, uint64_t at_ns);
+/* The next event; false when there is none before the limit. */
+bool sim_step(struct sim *sim, uint64_t limit_ns);
+
+struct sim_host *sim_host_new(void);
+void sim_host_free(struct sim_host *host);
+/* A copy of what is on the host, as it is now. */
+struct sim_host *sim_host_copy(const struct sim_host *host);
+
+/* A process on a host: one env. */
+struct env *sim_process_start(struct sim *sim, struct sim_host *host);
+/* The process is gone at once; what it had in flight may or may not have reached its files. Its peers see their
+ * connections break, or (half-open) do not. */
+void sim_process_kill(struct env *env);
+/* The power is cut: memory is lost, and of what was not synced each write is kept, dropped or torn, in any order. The process
+ * must be gone. */
+void sim_host_power_loss(struct sim *sim, struct sim_host *host);
+
+/* The link between all processes breaks: connections end, or hang; or is mended. */
+void sim_link_break(struct sim *sim);
+void sim_link_mend(struct sim *sim);
+
+/* The bytes of a file as a process would read them now; NULL when it is missing. Borrows. */
+const uint8_t *sim_file_bytes(const struct sim_host *host, const char *path, uint64_t *out_size);
+
+#endif
