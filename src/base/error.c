@@ -19,19 +19,26 @@ int error_set(struct error *error, int code, const char *format, ...)
 
 int error_wrap(struct error *error, const char *format, ...)
 {
-	char context[sizeof error->text], inner[sizeof error->text];
+	char inner[sizeof error->text];
 	va_list arguments;
+	size_t size;
 
 	if (error == NULL)
 		return 0;
-	va_start(arguments, format);
-	vsnprintf(context, sizeof context, format, arguments);
-	va_end(arguments);
 	memcpy(inner, error->text, sizeof inner);
-	memcpy(error->text, context, sizeof error->text);
-	strncat(error->text, ": ", sizeof error->text - strlen(error->text) - 1);
-	strncat(error->text, inner, sizeof error->text - strlen(error->text) - 1);
+	va_start(arguments, format);
+	vsnprintf(error->text, sizeof error->text, format, arguments);
+	va_end(arguments);
+	size = strlen(error->text);
+	snprintf(error->text + size, sizeof error->text - size, ": %s", inner);
 	return error->code;
+}
+
+const char *error_meaning(int code)
+{
+	const char *text = strerrordesc_np(code < 0 ? -code : code);
+
+	return text == NULL ? "unknown error" : text;
 }
 
 int error_set_errno(struct error *error, int code, const char *format, ...)
@@ -46,6 +53,6 @@ int error_set_errno(struct error *error, int code, const char *format, ...)
 	vsnprintf(error->text, sizeof error->text, format, arguments);
 	va_end(arguments);
 	size = strlen(error->text);
-	snprintf(error->text + size, sizeof error->text - size, ": %s", strerror(-code));
+	snprintf(error->text + size, sizeof error->text - size, ": %s", error_meaning(code));
 	return code;
 }

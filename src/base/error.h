@@ -19,4 +19,7 @@ int error_wrap(struct error *error, const char *format, ...) __attribute__((form
 /* As error_set, with ": <meaning of code>" appended. */
 int error_set_errno(struct error *error, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* What an errno means ("no space left on device"), negative or not. Never NULL; not to be freed. */
+const char *error_meaning(int code);
+
 #endif

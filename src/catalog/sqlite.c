@@ -13,8 +13,7 @@ static const char *const statement_texts[STATEMENTS] = {
 	[BEGIN] = "BEGIN IMMEDIATE",
 	[COMMIT] = "COMMIT",
 	[ROLLBACK] = "ROLLBACK",
-	[PUT] = "INSERT INTO record (kind, id, body) VALUES (?1, ?2, ?3) "
-		"ON CONFLICT (kind, id) DO UPDATE SET body = excluded.body",
+	[PUT] = "INSERT OR REPLACE INTO record (kind, id, body) VALUES (?1, ?2, ?3)",
 	[REMOVE] = "DELETE FROM record WHERE kind = ?1 AND id = ?2",
 	[EACH] = "SELECT id, body FROM record WHERE kind = ?1 ORDER BY id",
 };

@@ -7,6 +7,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "catalog/catalog.h"
 #include "control/internal.h"
 
@@ -92,15 +93,18 @@ void tokens_expire(struct control *control)
 int token_load(struct control *control, const char *text, const char *body)
 {
 	struct token *token = memory_new(1, sizeof *token);
-	unsigned long long at_s;
+	const char *first = strchr(body, ' '), *second = first == NULL ? NULL : strchr(first + 1, ' ');
 
 	/* "<digest> <seconds> <id>" */
-	if (strlen(text) >= sizeof token->text || sscanf(body, "%64s %llu %63s", token->digest, &at_s, token->id) < 2) {
+	if (strlen(text) >= sizeof token->text || second == NULL || first - body != 2 * SHA256_SIZE ||
+	    strlen(second + 1) >= sizeof token->id) {
 		free(token);
 		return -1;
 	}
-	strncpy(token->text, text, sizeof token->text - 1);
-	token->at_s = at_s;
+	text_copy(token->digest, sizeof token->digest, body);
+	text_copy(token->id, sizeof token->id, second + 1);
+	text_copy(token->text, sizeof token->text, text);
+	token->at_s = strtoull(first + 1, NULL, 10);
 	list_append(&control->tokens, &token->entry);
 	return 0;
 }

@@ -97,12 +97,25 @@ static void free_all(struct list *head, size_t offset)
 		free((char *)entry - offset);
 }
 
+/* What an unfinished step remembers is its own; the step is redone at the next start. */
+static void free_waiting(struct list *head)
+{
+	struct list *entry;
+
+	while ((entry = list_pop(head)) != NULL) {
+		struct waiting *waiting = container_of(entry, struct waiting, entry);
+
+		free(waiting->data);
+		free(waiting);
+	}
+}
+
 void control_free(struct control *control)
 {
 	free_all(&control->disks, offsetof(struct disk_record, entry));
 	free_all(&control->replicas, offsetof(struct replica, entry));
-	free_all(&control->commands, offsetof(struct waiting, entry));
-	free_all(&control->asks, offsetof(struct waiting, entry));
+	free_waiting(&control->commands);
+	free_waiting(&control->asks);
 	free_all(&control->tokens, offsetof(struct token, entry));
 	free(control->peers);
 	free(control);

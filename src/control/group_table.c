@@ -1,5 +1,6 @@
-/* Groups: state x operation (StopDiskReplicaGroup and FailoverDiskReplicaGroup list their states literally; stop of a stopped group
- * is accepted). A group in its first copy can be stopped, too. The columns: start, start one shot, stop, failover, reprotect, delete, modify, add, remove. */
+/* Groups: state x operation (StopDiskReplicaGroup and FailoverDiskReplicaGroup list their states literally; stop of a
+ * stopped group is accepted). A group in its first copy can be stopped, too. The columns: start, start one shot, stop;
+ * failover, reprotect, delete; modify, add, remove. */
 #include "control/state.h"
 
 #define go(state) { ACCEPT, PAIR_##state, REFUSE_NONE }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/error.h"
 #include "base/memory.h"
 #include "control/internal.h"
 
@@ -353,5 +354,5 @@ void control_on_disk_failed(struct control *control, const char *id, int code)
 
 	if (disk != NULL)
 		snprintf(disk->failure, sizeof disk->failure, "the disk failed: %s; it answers no writes until a restart",
-			 strerror(-code));
+			 error_meaning(code));
 }

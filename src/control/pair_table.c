@@ -1,5 +1,6 @@
-/* Pairs: state x operation, one cell each, after the documents of the operations (StartDiskReplicaPair: "only created or stopped
- * can be activated"). Nothing else decides on states. The columns: start, start one shot, stop, failover, reprotect, delete, modify, add, remove. */
+/* Pairs: state x operation, one cell each, after the documents of the operations (StartDiskReplicaPair: "only created or
+ * stopped can be activated"). Nothing else decides on states. The columns: start, start one shot, stop; failover, reprotect,
+ * delete; modify, add, remove. */
 #include "control/state.h"
 
 #define go(state) { ACCEPT, PAIR_##state, REFUSE_NONE }

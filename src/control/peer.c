@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "control/internal.h"
 
 #define ASK_LIMIT_MS 2500u
@@ -66,7 +67,7 @@ static void send_message(struct control *control, const char *zone, bool is_answ
 {
 	struct shard_command command = { .kind = SHARD_MESSAGE };
 
-	strncpy(command.u.message.peer, zone, sizeof command.u.message.peer - 1);
+	text_copy(command.u.message.peer, sizeof command.u.message.peer, zone);
 	command.u.message.is_answer = is_answer;
 	command.u.message.id = id;
 	command.u.message.bytes = json_dumps(json, JSON_COMPACT);
@@ -141,10 +142,9 @@ enum refusal reply_refusal(const json_t *reply, char text[256])
 	const json_t *refusal = reply == NULL ? NULL : json_object_get(reply, "refusal");
 	const char *said = reply == NULL ? NULL : json_string_value(json_object_get(reply, "text"));
 
-	strncpy(text, said == NULL ? "" : said, 255);
-	text[255] = 0;
+	text_copy(text, 256, said == NULL ? "" : said);
 	if (reply == NULL) {
-		strncpy(text, "the other site did not answer in time", 255);
+		text_copy(text, 256, "the other site did not answer in time");
 		return REFUSE_PEER_UNREACHABLE;
 	}
 	if (!json_is_integer(refusal) || json_integer_value(refusal) < 0 || json_integer_value(refusal) >= REFUSALS)
@@ -209,6 +209,7 @@ static struct replica *take_over(struct control *control, const char *peer, cons
 	} else {
 		copy.entry = mine->entry;
 		copy.status = mine->status;
+		copy.told_ms = mine->told_ms;
 		copy.opened = mine->opened;
 		memcpy(copy.message, mine->message, sizeof copy.message);
 		*mine = copy;
@@ -359,7 +360,7 @@ void control_on_message(struct control *control, const char *peer, bool is_answe
 		debt = memory_new(1, sizeof *debt);
 		debt->control = control;
 		debt->id = id;
-		strncpy(debt->peer, peer, sizeof debt->peer - 1);
+		text_copy(debt->peer, sizeof debt->peer, peer);
 		for (size_t i = 0; i < sizeof handlers / sizeof handlers[0]; i++) {
 			if (strcmp(handlers[i].type, type) != 0)
 				continue;

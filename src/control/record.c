@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "catalog/catalog.h"
 #include "control/internal.h"
 
@@ -351,7 +352,7 @@ void replica_set_state(struct control *control, struct replica *replica, enum pa
 		if (members[i]->state != state)
 			replica_set_state(control, members[i], state, "");
 	}
-	strncpy(replica->message, message, sizeof replica->message - 1);
+	text_copy(replica->message, sizeof replica->message, message);
 	if (replica->state == state)
 		return;
 	log_event(LOG_INFO, replica->is_group ? "group.state" : "pair.state", "id=%s from=%s to=%s", replica->id,

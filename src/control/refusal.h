@@ -1,5 +1,5 @@
-/* Every reason to refuse an operation, once. A dialect maps each to its own code, HTTP status and sentence (errors.c of its folder),
- * and a test proves that none is missing. */
+/* Every reason to refuse an operation, once. A dialect maps each to its own code, HTTP status and sentence (errors.c of its
+ * folder), and a test proves that none is missing. */
 #ifndef CONTROL_REFUSAL_H
 #define CONTROL_REFUSAL_H
 

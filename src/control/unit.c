@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "control/internal.h"
 
 static int by_id(const void *left, const void *right)
@@ -32,7 +33,7 @@ bool unit_make_spec(struct control *control, struct replica *replica, struct uni
 		return false;
 	qsort(members, count, sizeof members[0], by_id);
 	memcpy(out_spec->id, replica->id, sizeof out_spec->id);
-	strncpy(out_spec->peer, replica_peer(control, replica), sizeof out_spec->peer - 1);
+	text_copy(out_spec->peer, sizeof out_spec->peer, replica_peer(control, replica));
 	out_spec->role = source ? UNIT_PRIMARY : UNIT_SECONDARY;
 	out_spec->rpo_ms = (uint32_t)(replica->rpo_s * 1000);
 	out_spec->disk_count = count;
@@ -98,7 +99,7 @@ void control_on_unit(struct control *control, const struct unit_status *status)
 			    replica->status.state != UNIT_STOPPED && status->role == UNIT_PRIMARY;
 	replica->status = *status;
 	replica->told_ms = control_now_ms();
-	strncpy(replica->message, status->reason, sizeof replica->message - 1);
+	text_copy(replica->message, sizeof replica->message, status->reason);
 	if (replica->state == PAIR_DELETING)
 		return;
 	if (next == PAIR_FAILOVERED && replica->state != PAIR_FAILOVERED) {

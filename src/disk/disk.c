@@ -165,7 +165,7 @@ static void disk_issue(struct disk *disk, struct disk_request *request)
 		backend->ops->sync(backend, &request->io);
 		break;
 	case DISK_OPERATIONS:
-		assert(!"an operation");
+		assert(false); /* a count, not an operation */
 	}
 }
 

@@ -27,8 +27,12 @@ static void reply(struct nbd_session *session, uint32_t type, const void *data, 
 	put_be32(header + 12, type);
 	put_be32(header + 16, (uint32_t)size);
 	session_say(session, header, sizeof header);
-	if (size > 0)
-		session_say(session, data, size);
+	session_say(session, data, size);
+}
+
+static void reply_ack(struct nbd_session *session)
+{
+	reply(session, NBD_REP_ACK, "", 0);
 }
 
 static void refuse(struct nbd_session *session, uint32_t type, const char *sentence)
@@ -109,7 +113,7 @@ static void on_list(struct nbd_session *session, uint32_t size)
 		memcpy(entry + 4 + name_size, export.description, text_size);
 		reply(session, NBD_REP_SERVER, entry, 4 + name_size + text_size);
 	}
-	reply(session, NBD_REP_ACK, NULL, 0);
+	reply_ack(session);
 }
 
 static void say_info(struct nbd_session *session, uint16_t kind, const struct nbd_export *export)
@@ -183,7 +187,7 @@ static void on_info(struct nbd_session *session, const uint8_t *data, uint32_t s
 		if (kind != NBD_INFO_EXPORT)
 			say_info(session, kind, &export);
 	}
-	reply(session, NBD_REP_ACK, NULL, 0);
+	reply_ack(session);
 }
 
 static void on_structured_reply(struct nbd_session *session, uint32_t size)
@@ -193,7 +197,7 @@ static void on_structured_reply(struct nbd_session *session, uint32_t size)
 		return;
 	}
 	session->structured = true;
-	reply(session, NBD_REP_ACK, NULL, 0);
+	reply_ack(session);
 }
 
 /* One whole option. Whatever it is, the next is awaited, unless it chose an export or ended the session. */
@@ -205,7 +209,7 @@ static void on_option(struct nbd_session *session, const uint8_t *data, uint32_t
 		on_export_name(session, data, size);
 		break;
 	case NBD_OPT_ABORT:
-		reply(session, NBD_REP_ACK, NULL, 0);
+		reply_ack(session);
 		session_end(session, "aborted by the client");
 		break;
 	case NBD_OPT_LIST:

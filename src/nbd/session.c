@@ -27,24 +27,17 @@ struct nbd_session *nbd_session_new(const struct nbd_host *ops, void *host)
 	return session;
 }
 
-static void recycle_output(struct nbd_session *session)
-{
-	struct list *link;
-
-	while ((link = list_pop(&session->output)) != NULL)
-		transmission_recycle(session, container_of(link, struct pending, link));
-}
-
 void nbd_session_free(struct nbd_session *session)
 {
-	struct list *link;
-
 	assert(session->in_flight == 0);
 	if (session->receiving != NULL)
 		transmission_recycle(session, session->receiving);
-	recycle_output(session);
+	list_for_each(link, &session->output) {
+		list_remove(link);
+		transmission_recycle(session, container_of(link, struct pending, link));
+	}
 	assert(session->held == 0 && session->held_bytes == 0);
-	while ((link = list_pop(&session->idle)) != NULL)
+	list_for_each(link, &session->idle)
 		free(container_of(link, struct pending, link));
 	buffers_fini(&session->buffers);
 	free(session->text);

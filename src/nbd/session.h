@@ -27,13 +27,13 @@ struct nbd_export {
 };
 
 /* What the session asks of its host (the daemon, a test, the fuzzer). All are called from within nbd_session_input,
- * nbd_session_new or nbd_session_done. */
+ * nbd_session_new, nbd_session_sent, nbd_session_done or nbd_session_abandon. */
 struct nbd_host {
 	/* The export called `name`, or false. */
 	bool (*find)(void *host, const char *name, struct nbd_export *out_export);
 	/* The export of rank `index` for LIST, false past the last. */
 	bool (*list)(void *host, uint32_t index, struct nbd_export *out_export);
-	/* The client chose the export and enters transmission: false refuses (too many clients, gone meanwhile). */
+	/* The client chose the export and enters transmission: false refuses (gone meanwhile). */
 	bool (*open)(void *host, const struct nbd_export *chosen);
 	/* Carry out a request, then call nbd_session_done, now or later, in any order. */
 	void (*submit)(void *host, struct nbd_request *request);

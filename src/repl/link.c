@@ -194,8 +194,9 @@ static void on_sent(struct env_io *io, int result)
 
 	connection->sending = false;
 	for (int i = 0; i < connection->iov_count; i++) {
-		struct frame_out *frame = container_of(list_pop(&connection->queue), struct frame_out, link);
+		struct frame_out *frame = container_of(connection->queue.next, struct frame_out, link);
 
+		list_remove(&frame->link);
 		if (link != NULL && link->up == connection)
 			link->queued_bytes -= frame->size;
 		free(frame);
@@ -436,7 +437,7 @@ static void on_connected(struct env_io *io, int result)
 	}
 	if (result < 0) {
 		connection->socket = NULL;
-		snprintf(reason, sizeof reason, "cannot connect to %s: %s", connection->link->address, strerror(-result));
+		snprintf(reason, sizeof reason, "cannot connect to %s: %s", connection->link->address, error_meaning(result));
 		connection_close(connection, reason);
 		return;
 	}

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/error.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "repl/internal.h"
@@ -59,7 +60,7 @@ void unit_fail(struct unit *unit, const char *what, int code)
 
 	if (unit->state == UNIT_FAILED)
 		return;
-	snprintf(reason, sizeof reason, "%s: %s", what, strerror(-code));
+	snprintf(reason, sizeof reason, "%s: %s", what, error_meaning(code));
 	log_event(LOG_ERROR, "unit.failed", "unit=%s reason=\"%s\"", unit->spec.id, reason);
 	if (unit_leads(unit))
 		sender_stop(unit, false);

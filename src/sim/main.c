@@ -170,7 +170,7 @@ int main(int argc, char **argv)
 	bool one = false, good = true;
 	int option;
 
-	signal(SIGHUP, SIG_IGN); /* a lost terminal ends no run */
+	sigaction(SIGHUP, &(struct sigaction){ .sa_handler = SIG_IGN }, NULL); /* a lost terminal ends no run */
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (option == 'n')
 			good &= number(optarg, &count);

@@ -109,7 +109,7 @@ void frame_builder_start(struct frame_builder *builder, uint32_t disk, uint8_t *
 /* Adds blocks that stand at builder->data + builder->data_size already; false when it does not fit. Joins neighbours. */
 bool frame_builder_add_data(struct frame_builder *builder, uint64_t offset, uint32_t length);
 bool frame_builder_add_zero(struct frame_builder *builder, uint64_t offset, uint64_t length);
-/* Makes the payload behind `frame` + FRAME_HEADER_SIZE, compressed when that saves an eighth; returns payload size, sets flags. */
+/* Makes the payload behind `frame` + FRAME_HEADER_SIZE, compressed when that saves an eighth; gives its size and flags. */
 uint32_t frame_builder_finish(const struct frame_builder *builder, uint8_t *frame, uint16_t *out_flags);
 
 /* A decoded data payload. Ranges lie within `disk_size` given and add up to the data; checked. */
