@@ -1,0 +1,73 @@
+/* Private to api/aliyun. */
+#ifndef API_ALIYUN_INTERNAL_H
+#define API_ALIYUN_INTERNAL_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/list.h"
+#include "control/control.h"
+
+struct auth;
+struct http_request;
+
+#define ALIYUN_CODE_SIZE 96
+#define ALIYUN_MESSAGE_SIZE 16384 /* the string to sign may be long: clients compare it */
+
+enum aliyun_product { ALIYUN_EBS, ALIYUN_ECS, ALIYUN_PRODUCTS };
+
+struct aliyun {
+	struct control *control;
+	struct auth *auth;
+	char nbd_uris[2][256];
+	struct list calls; /* not answered yet */
+};
+
+/* An error as the client sees it. status 0: none. */
+struct aliyun_error {
+	unsigned status;
+	char code[ALIYUN_CODE_SIZE];
+	char message[ALIYUN_MESSAGE_SIZE];
+};
+
+/* Fills the error; returns false, so that `return aliyun_fail(...)` reads well. */
+bool aliyun_fail(struct aliyun_error *error, unsigned status, const char *code, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/* The refusal in the words of the product; `text` (may be "") holds particulars. */
+void aliyun_refuse(struct aliyun_error *error, enum aliyun_product product, enum refusal refusal, const char *text);
+
+/* Signature version 1: who calls, when, once only, and that nothing was changed on the way. */
+bool aliyun_check_signature(struct auth *auth, const struct http_request *request, struct aliyun_error *error);
+
+/* One action of the API. */
+struct aliyun_operation {
+	const char *action;
+	enum aliyun_product product;
+	const struct aliyun_parameter *parameters;  /* of a change; ends with a row without name */
+	enum control_operation change;
+	const char *id_name; /* of the id in the answer to a change, or NULL */
+	/* A read; NULL for changes. Gives the answer's members, or NULL with the error. */
+	json_t *(*read)(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
+};
+
+/* NULL when the product has no such action. */
+const struct aliyun_operation *aliyun_find_operation(enum aliyun_product product, const char *action);
+/* Fills the request of a change from the parameters, each checked. */
+bool aliyun_read_request(const struct aliyun_operation *operation, const struct http_request *request,
+			 struct control_request *out_request, struct aliyun_error *error);
+
+/* A parameter that must be there. NULL with the error. */
+const char *aliyun_need(const struct http_request *request, const char *name, struct aliyun_error *error);
+/* A whole number between the two; `otherwise` when the parameter is missing. */
+bool aliyun_read_number(const struct http_request *request, const char *name, uint64_t min, uint64_t max, uint64_t otherwise,
+			uint64_t *out_number, struct aliyun_error *error);
+
+json_t *aliyun_describe_regions(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
+json_t *aliyun_describe_disks(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
+json_t *aliyun_describe_pairs(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
+json_t *aliyun_describe_groups(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
+json_t *aliyun_describe_progress(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
+
+#endif

@@ -1,0 +1,72 @@
+/* The actions spoken: one row each, with its parameters. From these rows come parsing, the errors for what is missing or bad,
+ * and the answer. Parameters that have no row are ignored, as the cloud does (SDKs add some). */
+#include <string.h>
+
+#include "api/aliyun/parameters.h"
+
+#define ROW(name, kind, required, field) \
+	{ name, kind, required, offsetof(struct control_request, field), sizeof(((struct control_request *)NULL)->field) }
+#define NEEDS(name, kind, field) ROW(name, kind, true, field)
+#define TAKES(name, kind, field) ROW(name, kind, false, field)
+#define LIST(...) (const struct aliyun_parameter[]) { __VA_ARGS__, { 0 } }
+
+#define REGION NEEDS("RegionId", ALIYUN_ID, region)
+#define TOKEN TAKES("ClientToken", ALIYUN_TOKEN, client_token)
+#define PAIR NEEDS("ReplicaPairId", ALIYUN_ID, pair)
+#define GROUP NEEDS("ReplicaGroupId", ALIYUN_ID, group)
+#define DISK NEEDS("DiskId", ALIYUN_ID, disk)
+#define INSTANCE NEEDS("InstanceId", ALIYUN_ID, instance)
+#define ANY_REGION TAKES("RegionId", ALIYUN_ID, region)
+#define DIRECTION \
+	REGION, NEEDS("SourceZoneId", ALIYUN_ID, zone), NEEDS("DestinationRegionId", ALIYUN_ID, peer_region), \
+	NEEDS("DestinationZoneId", ALIYUN_ID, peer_zone)
+#define TERMS \
+	TAKES("Description", ALIYUN_DESCRIPTION, description), TAKES("RPO", ALIYUN_SECONDS, rpo_s), \
+	TAKES("Bandwidth", ALIYUN_COUNT, bandwidth), TAKES("EnableRtc", ALIYUN_FLAG, enable_rtc), TOKEN
+
+#define CHANGE(action, product, operation, id_name, ...) \
+	{ action, product, LIST(__VA_ARGS__), operation, id_name, NULL }
+#define READ(action, product, function) { action, product, NULL, CONTROL_OPERATIONS, NULL, function }
+#define EBS(action, operation, ...) CHANGE(action, ALIYUN_EBS, operation, NULL, __VA_ARGS__)
+#define ECS(action, operation, ...) CHANGE(action, ALIYUN_ECS, operation, NULL, __VA_ARGS__)
+
+static const struct aliyun_operation operations[] = {
+	READ("DescribeRegions", ALIYUN_EBS, aliyun_describe_regions),
+	READ("DescribeDiskReplicaPairs", ALIYUN_EBS, aliyun_describe_pairs),
+	READ("DescribeDiskReplicaPairProgress", ALIYUN_EBS, aliyun_describe_progress),
+	READ("DescribeDiskReplicaGroups", ALIYUN_EBS, aliyun_describe_groups),
+	CHANGE("CreateDiskReplicaPair", ALIYUN_EBS, CONTROL_CREATE_PAIR, "ReplicaPairId", DIRECTION, DISK,
+	       NEEDS("DestinationDiskId", ALIYUN_ID, peer_disk), TAKES("PairName", ALIYUN_NAME, name),
+	       TAKES("ChargeType", ALIYUN_WORD, charge_type), TERMS),
+	EBS("StartDiskReplicaPair", CONTROL_START_PAIR, REGION, PAIR, TAKES("OneShot", ALIYUN_FLAG, one_shot), TOKEN),
+	EBS("StopDiskReplicaPair", CONTROL_STOP_PAIR, REGION, PAIR, TOKEN),
+	EBS("FailoverDiskReplicaPair", CONTROL_FAILOVER_PAIR, REGION, PAIR, TOKEN),
+	EBS("DeleteDiskReplicaPair", CONTROL_DELETE_PAIR, REGION, PAIR, TOKEN),
+	CHANGE("CreateDiskReplicaGroup", ALIYUN_EBS, CONTROL_CREATE_GROUP, "ReplicaGroupId", DIRECTION,
+	       TAKES("GroupName", ALIYUN_NAME, name), TERMS),
+	EBS("AddDiskReplicaPair", CONTROL_ADD_PAIR, REGION, GROUP, PAIR, TOKEN),
+	EBS("RemoveDiskReplicaPair", CONTROL_REMOVE_PAIR, REGION, GROUP, PAIR, TOKEN),
+	EBS("StartDiskReplicaGroup", CONTROL_START_GROUP, REGION, GROUP, TAKES("OneShot", ALIYUN_FLAG, one_shot), TOKEN),
+	EBS("StopDiskReplicaGroup", CONTROL_STOP_GROUP, REGION, GROUP, TOKEN),
+	EBS("FailoverDiskReplicaGroup", CONTROL_FAILOVER_GROUP, REGION, GROUP, TOKEN),
+	EBS("DeleteDiskReplicaGroup", CONTROL_DELETE_GROUP, REGION, GROUP, TOKEN),
+	READ("DescribeDisks", ALIYUN_ECS, aliyun_describe_disks),
+	/* Offsite's own: OffsiteSizeBytes (instead of GiB), OffsitePath (a raw file or block device to be adopted in place). */
+	CHANGE("CreateDisk", ALIYUN_ECS, CONTROL_CREATE_DISK, "DiskId", REGION, TAKES("ZoneId", ALIYUN_ID, zone),
+	       TAKES("Size", ALIYUN_GIB, size), TAKES("OffsiteSizeBytes", ALIYUN_COUNT, size),
+	       TAKES("OffsitePath", ALIYUN_PATH, path), TAKES("DiskName", ALIYUN_NAME, name),
+	       TAKES("Description", ALIYUN_DESCRIPTION, description), TAKES("DiskCategory", ALIYUN_WORD, category), TOKEN),
+	ECS("AttachDisk", CONTROL_ATTACH_DISK, DISK, INSTANCE, ANY_REGION),
+	ECS("DetachDisk", CONTROL_DETACH_DISK, DISK, INSTANCE, ANY_REGION),
+	ECS("DeleteDisk", CONTROL_DELETE_DISK, DISK, ANY_REGION),
+	ECS("ResizeDisk", CONTROL_RESIZE_DISK, DISK, ANY_REGION, TAKES("NewSize", ALIYUN_GIB, size),
+	    TAKES("OffsiteSizeBytes", ALIYUN_COUNT, size), TOKEN),
+};
+
+const struct aliyun_operation *aliyun_find_operation(enum aliyun_product product, const char *action)
+{
+	for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++)
+		if (operations[i].product == product && strcmp(operations[i].action, action) == 0)
+			return &operations[i];
+	return NULL;
+}

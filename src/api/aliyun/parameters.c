@@ -1,0 +1,217 @@
+/* Parameters of requests into the fields of struct control_request: one reader a kind, one row a parameter. */
+#include "api/aliyun/parameters.h"
+
+#include <errno.h>
+#include <microhttpd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "api/http/http.h"
+
+#define GIB (1024ull * 1024 * 1024)
+#define SIZE_GIB_MAX 65536ull
+
+#define BAD MHD_HTTP_BAD_REQUEST, "InvalidParameter"
+
+const char *aliyun_need(const struct http_request *request, const char *name, struct aliyun_error *error)
+{
+	const char *value = http_request_parameter(request, name);
+	char code[ALIYUN_CODE_SIZE];
+
+	if (value != NULL && value[0] != '\0')
+		return value;
+	snprintf(code, sizeof(code), "Missing%s", name);
+	aliyun_fail(error, MHD_HTTP_BAD_REQUEST, code, "The parameter %s is mandatory and missing.", name);
+	return NULL;
+}
+
+/* Digits only: no sign, no blank, no overflow. */
+static bool number_read(const char *text, uint64_t *out_number)
+{
+	char *end = NULL;
+
+	if (text[0] < '0' || text[0] > '9')
+		return false;
+	errno = 0;
+	*out_number = strtoull(text, &end, 10);
+	return errno == 0 && *end == '\0';
+}
+
+bool aliyun_read_number(const struct http_request *request, const char *name, uint64_t min, uint64_t max, uint64_t otherwise,
+			uint64_t *out_number, struct aliyun_error *error)
+{
+	const char *text = http_request_parameter(request, name);
+
+	*out_number = otherwise;
+	if (text == NULL || text[0] == '\0')
+		return true;
+	if (!number_read(text, out_number) || *out_number < min || *out_number > max)
+		return aliyun_fail(error, BAD, "The parameter %s must be a whole number between %llu and %llu.", name,
+				   (unsigned long long)min, (unsigned long long)max);
+	return true;
+}
+
+/* Characters of a UTF-8 text, or SIZE_MAX when it is none. */
+static size_t text_length(const char *text)
+{
+	json_t *string = json_string(text); /* checks the encoding */
+	size_t length = 0;
+
+	if (string == NULL)
+		return SIZE_MAX;
+	json_decref(string);
+	for (; *text != '\0'; text++)
+		length += ((unsigned char)*text & 0xc0) != 0x80;
+	return length;
+}
+
+static bool has_scheme(const char *text)
+{
+	return strncasecmp(text, "http://", 7) == 0 || strncasecmp(text, "https://", 8) == 0;
+}
+
+/* --- one function a kind of value --- */
+
+static bool parse_id(const struct aliyun_parameter *row, const char *text, void *target, struct aliyun_error *error)
+{
+	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.";
+
+	if (strspn(text, allowed) != strlen(text) || strlen(text) >= row->size)
+		return aliyun_fail(error, BAD, "The parameter %s must be an id: at most %zu letters, digits, '-', '_' and '.'.",
+				   row->name, row->size - 1);
+	memcpy(target, text, strlen(text) + 1);
+	return true;
+}
+
+static bool parse_name(const struct aliyun_parameter *row, const char *text, void *target, struct aliyun_error *error)
+{
+	static const char marks[] = ":_.-";
+	size_t length = text_length(text);
+	bool good = length >= 2 && length <= 128 && strlen(text) < row->size && !has_scheme(text);
+
+	for (size_t i = 0; good && text[i] != '\0'; i++) {
+		unsigned char c = (unsigned char)text[i];
+		bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c >= 0x80;
+
+		good = letter || (i > 0 && ((c >= '0' && c <= '9') || strchr(marks, c) != NULL));
+	}
+	if (!good)
+		return aliyun_fail(error, BAD, "The parameter %s must have 2 to 128 letters, digits, ':', '_', '.' and '-', start "
+				   "with a letter, and not be a URL.", row->name);
+	memcpy(target, text, strlen(text) + 1);
+	return true;
+}
+
+static bool parse_description(const struct aliyun_parameter *row, const char *text, void *target, struct aliyun_error *error)
+{
+	size_t length = text_length(text);
+
+	if (length < 2 || length > 256 || strlen(text) >= row->size || has_scheme(text))
+		return aliyun_fail(error, BAD, "The parameter %s must have 2 to 256 characters and not be a URL.", row->name);
+	memcpy(target, text, strlen(text) + 1);
+	return true;
+}
+
+static bool parse_token(const struct aliyun_parameter *row, const char *text, void *target, struct aliyun_error *error)
+{
+	bool good = strlen(text) < row->size;
+
+	for (size_t i = 0; good && text[i] != '\0'; i++)
+		good = text[i] > ' ' && text[i] < 0x7f;
+	if (!good)
+		return aliyun_fail(error, BAD, "The parameter %s must have at most %zu ASCII characters.", row->name,
+				   row->size - 1);
+	memcpy(target, text, strlen(text) + 1);
+	return true;
+}
+
+static bool parse_path(const struct aliyun_parameter *row, const char *text, void *target, struct aliyun_error *error)
+{
+	if (text[0] != '/' || strlen(text) >= row->size || text_length(text) == SIZE_MAX)
+		return aliyun_fail(error, BAD, "The parameter %s must be an absolute path of at most %zu bytes.", row->name,
+				   row->size - 1);
+	memcpy(target, text, strlen(text) + 1);
+	return true;
+}
+
+/* Texts of a closed set are kept as they are; control/ gives them no meaning. */
+static bool parse_word(const struct aliyun_parameter *row, const char *text, void *target, struct aliyun_error *error)
+{
+	return parse_id(row, text, target, error);
+}
+
+static bool parse_flag(const struct aliyun_parameter *row, const char *text, void *target, struct aliyun_error *error)
+{
+	bool yes = strcasecmp(text, "true") == 0;
+
+	if (!yes && strcasecmp(text, "false") != 0)
+		return aliyun_fail(error, BAD, "The parameter %s must be true or false.", row->name);
+	*(bool *)target = yes;
+	return true;
+}
+
+static bool parse_seconds(const struct aliyun_parameter *row, const char *text, void *target, struct aliyun_error *error)
+{
+	uint64_t number;
+
+	if (!number_read(text, &number) || number < 1 || number > 86400)
+		return aliyun_fail(error, BAD, "The parameter %s must be between 1 and 86400 seconds.", row->name);
+	*(uint32_t *)target = (uint32_t)number;
+	return true;
+}
+
+static bool parse_count(const struct aliyun_parameter *row, const char *text, void *target, struct aliyun_error *error)
+{
+	uint64_t number;
+
+	if (!number_read(text, &number) || number > INT64_MAX)
+		return aliyun_fail(error, BAD, "The parameter %s must be a whole number.", row->name);
+	*(uint64_t *)target = number;
+	return true;
+}
+
+static bool parse_gib(const struct aliyun_parameter *row, const char *text, void *target, struct aliyun_error *error)
+{
+	uint64_t number;
+
+	if (!number_read(text, &number) || number < 1 || number > SIZE_GIB_MAX)
+		return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "InvalidSize.ValueNotSupported",
+				   "The parameter %s must be between 1 and %llu GiB.", row->name, SIZE_GIB_MAX);
+	*(uint64_t *)target = number * GIB;
+	return true;
+}
+
+typedef bool parse_function(const struct aliyun_parameter *row, const char *text, void *target, struct aliyun_error *error);
+
+static parse_function *const parsers[ALIYUN_VALUES] = {
+	[ALIYUN_ID] = parse_id,
+	[ALIYUN_NAME] = parse_name,
+	[ALIYUN_DESCRIPTION] = parse_description,
+	[ALIYUN_TOKEN] = parse_token,
+	[ALIYUN_PATH] = parse_path,
+	[ALIYUN_WORD] = parse_word,
+	[ALIYUN_FLAG] = parse_flag,
+	[ALIYUN_SECONDS] = parse_seconds,
+	[ALIYUN_COUNT] = parse_count,
+	[ALIYUN_GIB] = parse_gib,
+};
+
+bool aliyun_read_request(const struct aliyun_operation *operation, const struct http_request *request,
+			 struct control_request *out_request, struct aliyun_error *error)
+{
+	*out_request = (struct control_request){ .operation = operation->change };
+	for (const struct aliyun_parameter *row = operation->parameters; row->name != NULL; row++) {
+		const char *text = http_request_parameter(request, row->name);
+
+		if (text == NULL || text[0] == '\0') {
+			if (row->required && aliyun_need(request, row->name, error) == NULL)
+				return false;
+			continue;
+		}
+		if (!parsers[row->kind](row, text, (char *)out_request + row->offset, error))
+			return false;
+	}
+	return true;
+}

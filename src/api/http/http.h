@@ -1,0 +1,53 @@
+/* HTTP for the doors: takes requests whole, hands them to one function, sends its answers. libmicrohttpd inside.
+ *
+ * Runs on the control thread, driven by its poll loop: when http_server_fd() is readable or http_server_timeout() has passed,
+ * http_server_run() does what is due. Knows nothing of any dialect. */
+#ifndef API_HTTP_HTTP_H
+#define API_HTTP_HTTP_H
+
+#include <stddef.h>
+
+struct error;
+struct http_request;
+struct http_server;
+
+#define HTTP_BODY_MAX (1024u * 1024u)  /* bytes; more is answered 413 */
+#define HTTP_PARAMETERS_MAX 1024u      /* of query and form together; more is answered 400 */
+#define HTTP_CONNECTIONS_MAX 256u      /* more wait in the kernel's queue */
+#define HTTP_IDLE_S 30u                /* a connection without a byte for so long is closed */
+
+/* A whole request. The receiver keeps it until it calls http_request_answer, exactly once, at once or later. */
+typedef void http_on_request(void *data, struct http_request *request);
+
+/* Listens on "HOST:PORT" (port 0 picks one). */
+int http_server_new(const char *address, http_on_request *on_request, void *data, struct http_server **out_server,
+		    struct error *error);
+const char *http_server_address(const struct http_server *server); /* "HOST:PORT" as bound; borrows */
+int http_server_fd(const struct http_server *server);
+int http_server_timeout(const struct http_server *server); /* milliseconds, -1: none */
+void http_server_run(struct http_server *server);
+
+/* Stops listening and closes all connections; an answer to a request that still waits for one is dropped. */
+void http_server_stop(struct http_server *server);
+/* After the stop, when nobody will answer a request any more. */
+void http_server_free(struct http_server *server);
+
+/* --- a request; all strings are borrowed until its answer --- */
+
+const char *http_request_method(const struct http_request *request);
+const char *http_request_path(const struct http_request *request); /* decoded, without the query */
+const char *http_request_header(const struct http_request *request, const char *name); /* NULL when missing */
+const char *http_request_body(const struct http_request *request, size_t *out_size); /* ends with a zero that is not counted */
+
+/* Parameters of the query and, when the content type says so, of the form in the body; decoded, in their order. None holds
+ * a zero byte. */
+size_t http_request_parameter_count(const struct http_request *request);
+const char *http_request_parameter_name(const struct http_request *request, size_t index);
+const char *http_request_parameter_value(const struct http_request *request, size_t index);
+/* The first of that name, or NULL. */
+const char *http_request_parameter(const struct http_request *request, const char *name);
+
+/* Sends the answer (copied) and gives the request back. `type` is the content type. */
+void http_request_answer(struct http_request *request, unsigned status, const char *type, const char *body, size_t size);
+
+#endif
