@@ -1,8 +1,8 @@
 /* Reads the configuration with inih, strictly.
  *
- * Debian's inih does not tell its handler the line, and lets long lines and empty unknown sections pass. So the lines are handed to
- * it one by one by line_next() below, which counts them, refuses what inih would cut silently, and notes the section; the
- * handler sees one key at a time and finds it in the table `keys`. The first error ends the reading. */
+ * Debian's inih does not tell its handler the line, and lets long lines and empty unknown sections pass. So the lines are
+ * handed to it one by one by line_next() below, which counts them, refuses what inih would cut silently, and notes the
+ * section; the handler sees one key at a time and finds it in the table `keys`. The first error ends the reading. */
 #include "daemon/config.h"
 
 #include <assert.h>
@@ -345,6 +345,12 @@ int config_check(struct config *config, const char *file, struct error *error)
 {
 	const char *name = file == NULL ? "offsite.conf" : file;
 
+	for (size_t i = 0; i < config->peer_count; i++) {
+		int code = config_check_peer(config, name, &config->peers[i], error);
+
+		if (code < 0)
+			return code;
+	}
 	if (config->directory[0] == '\0')
 		return error_set(error, -EINVAL, "%s: no data folder: give \"data = PATH\" in [site], or start with --dir PATH", name);
 	if (strcmp(config->nbd_unix, "\n") == 0) {
@@ -352,12 +358,6 @@ int config_check(struct config *config, const char *file, struct error *error)
 
 		if (length < 0 || (size_t)length >= sizeof(config->nbd_unix))
 			return error_set(error, -EINVAL, "the data folder's path is too long");
-	}
-	for (size_t i = 0; i < config->peer_count; i++) {
-		int code = config_check_peer(config, name, &config->peers[i], error);
-
-		if (code < 0)
-			return code;
 	}
 	return 0;
 }

@@ -43,10 +43,6 @@ static void deliver_unit(struct control_thread *thread, const struct mail *mail)
 
 static void deliver_link(struct control_thread *thread, const struct mail *mail)
 {
-	if (mail->u.link.up)
-		log_event(LOG_INFO, "link.up", "peer=%s", mail->u.link.peer);
-	else
-		log_event(LOG_WARNING, "link.down", "peer=%s reason=\"%s\"", mail->u.link.peer, mail->u.link.reason);
 	control_on_link(thread->control, mail->u.link.peer, mail->u.link.up, mail->u.link.reason);
 }
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ini.h>
+#include <linux/magic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/hash.h"
@@ -232,6 +234,13 @@ static int run_check_owner(const char *path, struct error *error)
 	return 0;
 }
 
+static bool is_tmpfs(const char *path)
+{
+	struct statfs status;
+
+	return statfs(path, &status) == 0 && status.f_type == TMPFS_MAGIC;
+}
+
 int data_folder_find_run(const struct data_folder *folder, const char *configured, char out_path[CONFIG_PATH_SIZE],
 			 struct error *error)
 {
@@ -244,10 +253,10 @@ int data_folder_find_run(const struct data_folder *folder, const char *configure
 		return folder_make(configured, error);
 	}
 	/* The choice must be the same at each start, else the kept change maps are not found (and all marked extents are
-	 * compared): it depends on rights only. */
-	if (mkdir("/run/offsite", 0755) == 0 || access("/run/offsite", W_OK) == 0)
+	 * compared): it depends on rights and file systems only. */
+	if (is_tmpfs("/run") && (mkdir("/run/offsite", 0755) == 0 || access("/run/offsite", W_OK) == 0))
 		snprintf(base, sizeof(base), "/run/offsite");
-	else if (user != NULL && user[0] == '/' && strlen(user) < 200 && access(user, W_OK) == 0)
+	else if (user != NULL && user[0] == '/' && strlen(user) < 200 && is_tmpfs(user) && access(user, W_OK) == 0)
 		snprintf(base, sizeof(base), "%s/offsite", user);
 	else
 		snprintf(base, sizeof(base), "/dev/shm/offsite-%u", (unsigned)getuid());

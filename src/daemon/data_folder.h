@@ -21,8 +21,8 @@ struct data_folder {
 int data_folder_init(struct data_folder *folder, const char *path, struct error *error);
 void data_folder_fini(struct data_folder *folder);
 
-/* The folder on tmpfs where memory that outlives the process is kept: the configured one, or /run/offsite/<uuid>; without
- * the right to write there, one of the user's own. Makes it (0700). */
+/* The folder on tmpfs where memory that outlives the process is kept: the configured one, or /run/offsite/<uuid>; where /run is
+ * not on tmpfs or may not be written, XDG_RUNTIME_DIR/offsite/<uuid> or one in /dev/shm. Makes it (0700). */
 int data_folder_find_run(const struct data_folder *folder, const char *configured, char out_path[CONFIG_PATH_SIZE],
 			 struct error *error);
 

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -17,12 +18,13 @@ static bool log_to_journal; /* written before the first thread starts */
 static bool stderr_is_journal(void)
 {
 	const char *stream = getenv("JOURNAL_STREAM");
-	unsigned long long device, inode;
 	struct stat status;
+	char mine[64];
 
-	if (stream == NULL || sscanf(stream, "%llu:%llu", &device, &inode) != 2 || fstat(STDERR_FILENO, &status) < 0)
+	if (stream == NULL || fstat(STDERR_FILENO, &status) < 0)
 		return false;
-	return status.st_dev == device && status.st_ino == inode;
+	snprintf(mine, sizeof(mine), "%llu:%llu", (unsigned long long)status.st_dev, (unsigned long long)status.st_ino);
+	return strcmp(stream, mine) == 0;
 }
 
 static size_t log_write_time(char *out, size_t room)

@@ -11,6 +11,7 @@
  * A start that fails says why in one line and ends with status 1 (2 for the command line and the configuration). */
 #include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,6 +85,7 @@ static int daemon_configure(struct daemon *daemon, const struct options *options
 /* Before any thread: all inherit the mask, so that only the control thread, through the descriptor, sees the signals. */
 static int daemon_open_signals(struct daemon *daemon, struct error *error)
 {
+	const struct sigaction ignore = { .sa_handler = SIG_IGN };
 	struct rlimit files;
 	sigset_t set;
 
@@ -91,7 +93,7 @@ static int daemon_open_signals(struct daemon *daemon, struct error *error)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
-	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 || sigaction(SIGPIPE, &ignore, NULL) < 0)
 		return error_set_errno(error, -errno, "cannot set up signals");
 	daemon->thread.signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (daemon->thread.signal_fd < 0)
@@ -136,16 +138,18 @@ static void endpoint_write(const char *listen, const char *scheme, const char *t
 		snprintf(out, size, "%s://%.*s%s%s", scheme, host, listen, port, tail);
 }
 
-static void daemon_fill_uris(const struct daemon *daemon, struct control_config *control)
+/* "{disk}" stands for a disk's id: it is not always at the end. */
+static void nbd_uris_write(const struct daemon *daemon, char uris[2][256])
 {
 	const char *address = shard_nbd_address(daemon->shard);
-	char socket[sizeof(control->nbd_uris[0])];
+	char socket[224];
 
+	uris[0][0] = uris[1][0] = '\0';
 	if (address[0] != '\0')
-		endpoint_write(address + strlen("tcp:"), "nbd", "/{disk}", control->nbd_uris[0], sizeof(control->nbd_uris[0]));
+		endpoint_write(address + strlen("tcp:"), "nbd", "/{disk}", uris[0], sizeof(uris[0]));
 	if (daemon->config.nbd_unix[0] != '\0') {
-		uri_escape(daemon->config.nbd_unix, socket, sizeof(socket) - 32);
-		snprintf(control->nbd_uris[1], sizeof(control->nbd_uris[1]), "nbd+unix:///{disk}?socket=%.220s", socket);
+		uri_escape(daemon->config.nbd_unix, socket, sizeof(socket));
+		snprintf(uris[1], sizeof(uris[1]), "nbd+unix:///{disk}?socket=%s", socket);
 	}
 }
 
@@ -198,12 +202,28 @@ static int daemon_open_control(struct daemon *daemon, struct error *error)
 	for (size_t i = 0; i < config.peer_count; i++)
 		site_fill(&peers[i], daemon->config.peers[i].region, daemon->config.peers[i].zone);
 	snprintf(config.directory, sizeof(config.directory), "%s", daemon->folder.path);
-	daemon_fill_uris(daemon, &config);
+	nbd_uris_write(daemon, config.nbd_uris);
 	daemon->thread.mailbox = daemon->mailbox;
 	daemon->thread.shard = daemon->shard;
 	daemon->control = control_new(&config, daemon->catalog, &port, error);
 	daemon->thread.control = daemon->control;
 	return daemon->control == NULL ? error->code : 0;
+}
+
+static int daemon_open_http(struct daemon *daemon, struct error *error)
+{
+	struct aliyun_config config = { .control = daemon->control, .auth = daemon->auth };
+	char uris[2][256];
+
+	nbd_uris_write(daemon, uris);
+	config.nbd_uris[0] = uris[0];
+	config.nbd_uris[1] = uris[1];
+	daemon->aliyun = aliyun_new(&config);
+	if (http_server_new(daemon->config.api_listen, aliyun_on_request, daemon->aliyun, &daemon->http, error) < 0)
+		return error_wrap(error, "[api] listen");
+	daemon->thread.http = daemon->http;
+	endpoint_write(http_server_address(daemon->http), "http", "", daemon->endpoint, sizeof(daemon->endpoint));
+	return 0;
 }
 
 /* Rewrites DATA/credentials only when it would change, so that a reader is not disturbed at each start. */
@@ -249,7 +269,8 @@ static void daemon_on_ready(void *data)
 	const char *nbd = shard_nbd_address(daemon->shard);
 	const char *link = shard_link_address(daemon->shard);
 
-	log_event(LOG_INFO, "daemon.ready", "version=" OFFSITE_VERSION " region=%s zone=%s data=\"%s\" api=%s nbd=%s unix=\"%s\" link=%s",
+	log_event(LOG_INFO, "daemon.ready",
+		  "version=" OFFSITE_VERSION " region=%s zone=%s data=\"%s\" api=%s nbd=%s unix=\"%s\" link=%s",
 		  daemon->config.region, daemon->config.zone, daemon->folder.path, daemon->endpoint,
 		  nbd[0] == '\0' ? "none" : nbd, daemon->config.nbd_unix[0] == '\0' ? "none" : daemon->config.nbd_unix,
 		  link[0] == '\0' ? "none" : link);
@@ -269,6 +290,10 @@ static int daemon_close(struct daemon *daemon)
 		code = shard_stop(daemon->shard, STOP_LIMIT_MS);
 	if (code < 0)
 		return code;
+	if (daemon->http != NULL)
+		http_server_free(daemon->http);
+	if (daemon->aliyun != NULL)
+		aliyun_free(daemon->aliyun);
 	if (daemon->mailbox != NULL)
 		mailbox_free(daemon->mailbox);
 	if (daemon->auth != NULL)

@@ -1,5 +1,10 @@
-/* A client is a socket, a session, and the requests of it that a disk carries out. It goes when the session has ended (or the
- * socket broke) and nothing of it is in flight any more: then, in one place, everything is freed. */
+/* A client is a socket, a session, and the requests of it that a disk carries out.
+ *
+ * Life: nothing frees a client but client_free_when_done, which waits until the socket is closed (gone) and nothing refers to
+ * the client any more: no receive, send or wake is under way and no request is in a disk. client_drop begins the end.
+ *
+ * Replies are sent in batches: a session's wake only arms one deferred call, which runs after all completions of this turn
+ * of the loop, and sends what they all have left in the session with one sendmsg. */
 #include "daemon/nbd_server.h"
 
 #include <assert.h>
@@ -17,11 +22,11 @@
 #include "nbd/session.h"
 
 #define LISTENERS_MAX 8u
-#define CLIENTS_MAX 4096u
+#define CLIENTS_MAX 1000u
 #define SECOND_NS UINT64_C(1000000000)
 #define HANDSHAKE_NS (30 * SECOND_NS) /* a client that has not chosen an export by then is silent, or not a client */
-#define OUTPUT_IOV 128
-#define IDLE_REQUESTS_MAX 64u
+#define LAST_WORDS_NS (10 * SECOND_NS) /* a client that does not take the last replies by then is disconnected */
+#define OUTPUT_IOV 256 /* replies and payloads of the 128 requests that a session may hold */
 
 struct nbd_server {
 	struct env *env;
@@ -29,6 +34,8 @@ struct nbd_server {
 	unsigned listener_count;
 	struct list exports, clients;
 	unsigned client_count;
+	uint64_t clients_ever;
+	bool refusing; /* the limit is reached, and was logged */
 	bool stopping;
 	void (*on_stopped)(void *data);
 	void *stopped_data;
@@ -40,6 +47,7 @@ struct export {
 	struct nbd_server *server;
 	struct disk *disk;
 	char description[128];
+	bool read_only;
 	unsigned clients;
 	bool closing;
 	void (*on_closed)(void *data);
@@ -58,22 +66,21 @@ struct work {
 struct client {
 	struct list entry;
 	struct nbd_server *server;
+	uint64_t number; /* for the log */
 	struct env_socket *socket;
 	struct nbd_session *session;
 	struct export *export; /* once chosen */
-	bool receiving, sending, gone, woken;
-	unsigned calls; /* frames of this file that still use the client */
-	const char *reason;
-	struct env_io receive_io, send_io;
+	bool receiving, sending, waking; /* calls to env that have not completed */
+	bool gone;                       /* the socket is closed */
+	struct env_io receive_io, send_io, wake_io;
 	struct iovec iov[OUTPUT_IOV];
-	int iov_count;
 	size_t sending_bytes;
-	struct env_timer handshake_timer;
-	struct list idle; /* of struct work, for reuse */
-	unsigned idle_count;
+	struct env_timer timer; /* of the handshake, then of the last words */
+	struct list idle;       /* struct work, for reuse: as many as were ever in flight at once */
 };
 
-static void client_pump(struct client *client);
+static void client_receive(struct client *client);
+static void client_go_on(struct client *client);
 
 /* --- exports --- */
 
@@ -90,7 +97,9 @@ static struct export *export_find(struct nbd_server *server, const char *name)
 
 static void export_describe(struct export *export, struct nbd_export *out_export)
 {
-	*out_export = (struct nbd_export){ .size = disk_size(export->disk), .disk = export };
+	*out_export = (struct nbd_export){
+		.size = disk_size(export->disk), .read_only = export->read_only, .disk = export,
+	};
 	snprintf(out_export->name, sizeof out_export->name, "%s", disk_id(export->disk));
 	snprintf(out_export->description, sizeof out_export->description, "%s", export->description);
 }
@@ -115,7 +124,8 @@ static void export_close_when_empty(struct export *export)
 	env_defer(export->server->env, &export->closed_io);
 }
 
-int nbd_server_export(struct nbd_server *server, struct disk *disk, const char *description, struct error *error)
+int nbd_server_export(struct nbd_server *server, struct disk *disk, const char *description, bool read_only,
+		      struct error *error)
 {
 	struct export *export = export_find(server, disk_id(disk));
 
@@ -124,6 +134,7 @@ int nbd_server_export(struct nbd_server *server, struct disk *disk, const char *
 	export = memory_new(1, sizeof *export);
 	export->server = server;
 	export->disk = disk;
+	export->read_only = read_only;
 	snprintf(export->description, sizeof export->description, "%s", description);
 	list_append(&server->exports, &export->entry);
 	return 0;
@@ -151,35 +162,46 @@ static void server_stop_when_empty(struct nbd_server *server)
 static void client_free_when_done(struct client *client)
 {
 	struct nbd_server *server = client->server;
-	struct list *link;
 
-	if (!client->gone || client->calls > 0 || client->receiving || client->sending ||
+	if (!client->gone || client->receiving || client->sending || client->waking ||
 	    nbd_session_in_flight(client->session) > 0)
 		return;
-	env_timer_stop(server->env, &client->handshake_timer);
-	log_event(LOG_INFO, "nbd.disconnected", "export=%s reason=\"%s\"",
-		  client->export == NULL ? "-" : disk_id(client->export->disk), client->reason);
 	if (client->export != NULL) {
 		client->export->clients--;
 		export_close_when_empty(client->export);
 	}
-	while ((link = list_pop(&client->idle)) != NULL)
+	list_for_each(link, &client->idle)
 		free(container_of(link, struct work, link));
 	nbd_session_free(client->session);
 	list_remove(&client->entry);
 	free(client);
 	server->client_count--;
+	server->refusing = false;
 	server_stop_when_empty(server);
 }
 
+/* Begins the end; the reason counts unless the session has ended for one of its own. */
 static void client_drop(struct client *client, const char *reason)
 {
-	if (!client->gone) {
-		client->gone = true;
-		client->reason = reason;
-		env_socket_close(client->socket);
-	}
+	if (client->gone)
+		return;
+	client->gone = true;
+	nbd_session_abandon(client->session, reason);
+	env_timer_stop(client->server->env, &client->timer);
+	env_socket_close(client->socket);
+	log_event(LOG_INFO, "nbd.disconnected", "client=%llu export=%s reason=\"%s\"", (unsigned long long)client->number,
+		  client->export == NULL ? "-" : disk_id(client->export->disk), nbd_session_reason(client->session));
 	client_free_when_done(client);
+}
+
+static void client_start_timer(struct client *client, uint64_t after_ns)
+{
+	env_timer_start(client->server->env, &client->timer, env_now_ns(client->server->env) + after_ns);
+}
+
+static void on_late(struct env_timer *timer)
+{
+	client_drop(timer->data, "no export was chosen in time");
 }
 
 static void on_received(struct env_io *io, int result)
@@ -195,12 +217,23 @@ static void on_received(struct env_io *io, int result)
 		client_drop(client, result == 0 ? "the client closed the connection" : "the connection broke");
 		return;
 	}
-	client->calls++;
 	nbd_session_input(client->session, (size_t)result);
-	client->calls--;
-	if (nbd_session_transmitting(client->session))
-		env_timer_stop(client->server->env, &client->handshake_timer);
-	client_pump(client);
+	client_receive(client);
+}
+
+static void client_receive(struct client *client)
+{
+	uint8_t *room;
+	size_t size;
+
+	if (client->receiving)
+		return;
+	room = nbd_session_want(client->session, &size);
+	if (room == NULL)
+		return;
+	client->receiving = true;
+	client->receive_io = (struct env_io){ .on_done = on_received, .data = client };
+	env_socket_receive(client->socket, &client->receive_io, room, size);
 }
 
 static void on_sent(struct env_io *io, int result)
@@ -217,50 +250,63 @@ static void on_sent(struct env_io *io, int result)
 		return;
 	}
 	nbd_session_sent(client->session, client->sending_bytes);
-	client_pump(client);
+	client_go_on(client);
 }
 
 static void client_send(struct client *client)
 {
-	client->iov_count = nbd_session_output(client->session, client->iov, OUTPUT_IOV);
-	if (client->iov_count == 0)
+	int count;
+
+	if (client->sending)
+		return;
+	count = nbd_session_output(client->session, client->iov, OUTPUT_IOV);
+	if (count == 0)
 		return;
 	client->sending_bytes = 0;
-	for (int i = 0; i < client->iov_count; i++)
+	for (int i = 0; i < count; i++)
 		client->sending_bytes += client->iov[i].iov_len;
 	client->sending = true;
 	client->send_io = (struct env_io){ .on_done = on_sent, .data = client };
-	env_socket_send(client->socket, &client->send_io, client->iov, client->iov_count);
+	env_socket_send(client->socket, &client->send_io, client->iov, count);
 }
 
 /* Starts what can be started: a send, a receive; or ends a client that has nothing left to say. */
-static void client_pump(struct client *client)
+static void client_go_on(struct client *client)
 {
-	uint8_t *room;
-	size_t size;
-
-	if (client->gone || client->calls > 0)
-		return;
-	if (!client->sending)
-		client_send(client);
-	if (!client->receiving) {
-		room = nbd_session_want(client->session, &size);
-		if (room != NULL) {
-			client->receiving = true;
-			client->receive_io = (struct env_io){ .on_done = on_received, .data = client };
-			env_socket_receive(client->socket, &client->receive_io, room, size);
-		}
-	}
+	client_send(client);
+	client_receive(client);
 	if (nbd_session_ended(client->session) && !client->sending && nbd_session_in_flight(client->session) == 0)
-		client_drop(client, nbd_session_reason(client->session));
-}
-
-static void on_handshake_late(struct env_timer *timer)
-{
-	client_drop(timer->data, "no export chosen in time");
+		client_drop(client, "");
 }
 
 /* --- what a session asks for --- */
+
+static void on_wake(struct env_io *io, int result)
+{
+	struct client *client = io->data;
+
+	(void)result;
+	client->waking = false;
+	if (client->gone)
+		client_free_when_done(client);
+	else
+		client_go_on(client);
+}
+
+static void host_wake(void *host)
+{
+	struct client *client = host;
+
+	if (client->gone || client->session == NULL) /* NULL: the greeting, while the session is made; on_accept sends it */
+		return;
+	if (nbd_session_ended(client->session))
+		client_start_timer(client, LAST_WORDS_NS);
+	if (client->waking)
+		return;
+	client->waking = true;
+	client->wake_io = (struct env_io){ .on_done = on_wake, .data = client };
+	env_defer(client->server->env, &client->wake_io);
+}
 
 static bool host_find(void *host, const char *name, struct nbd_export *out_export)
 {
@@ -292,9 +338,11 @@ static bool host_open(void *host, const struct nbd_export *chosen)
 
 	if (export->closing || client->server->stopping)
 		return false;
+	env_timer_stop(client->server->env, &client->timer);
 	client->export = export;
 	export->clients++;
-	log_event(LOG_INFO, "nbd.connected", "export=%s clients=%u", disk_id(export->disk), export->clients);
+	log_event(LOG_INFO, "nbd.connected", "client=%llu export=%s clients=%u", (unsigned long long)client->number,
+		  disk_id(export->disk), export->clients);
 	return true;
 }
 
@@ -302,21 +350,10 @@ static void on_work_done(struct disk_request *disk_request, int result)
 {
 	struct work *work = disk_request->data;
 	struct client *client = work->client;
-	struct nbd_request *request = work->request;
 
-	if (client->idle_count < IDLE_REQUESTS_MAX) {
-		client->idle_count++;
-		list_append(&client->idle, &work->link);
-	} else {
-		free(work);
-	}
-	client->calls++;
-	nbd_session_done(client->session, request, result);
-	client->calls--;
-	if (client->gone)
-		client_free_when_done(client);
-	else
-		client_pump(client);
+	list_append(&client->idle, &work->link);
+	nbd_session_done(client->session, work->request, result);
+	client_free_when_done(client);
 }
 
 static enum disk_operation operation_of(const struct nbd_request *request)
@@ -337,8 +374,6 @@ static void host_submit(void *host, struct nbd_request *request)
 	struct list *link = list_pop(&client->idle);
 	struct work *work = link == NULL ? memory_new(1, sizeof *work) : container_of(link, struct work, link);
 
-	if (link != NULL)
-		client->idle_count--;
 	list_init(&work->link);
 	work->client = client;
 	work->request = request;
@@ -350,16 +385,24 @@ static void host_submit(void *host, struct nbd_request *request)
 	disk_submit(client->export->disk, &work->disk_request);
 }
 
-static void host_wake(void *host)
-{
-	(void)host; /* every way into the session ends in client_pump */
-}
-
 static const struct nbd_host host = {
 	.find = host_find, .list = host_list, .open = host_open, .submit = host_submit, .wake = host_wake,
 };
 
 /* --- the server --- */
+
+/* True when there is room for one more client; says so once when there is not. */
+static bool server_admits(struct nbd_server *server)
+{
+	if (server->stopping)
+		return false;
+	if (server->client_count < CLIENTS_MAX)
+		return true;
+	if (!server->refusing)
+		log_event(LOG_WARNING, "nbd.refusing", "reason=\"too many clients\" clients=%u", server->client_count);
+	server->refusing = true;
+	return false;
+}
 
 static void on_accept(struct env_listener *listener, struct env_socket *socket, void *data)
 {
@@ -367,23 +410,22 @@ static void on_accept(struct env_listener *listener, struct env_socket *socket, 
 	struct client *client;
 
 	(void)listener;
-	if (server->stopping || server->client_count >= CLIENTS_MAX) {
-		log_event(LOG_WARNING, "nbd.refused", "reason=\"too many clients\" clients=%u", server->client_count);
+	if (!server_admits(server)) {
 		env_socket_close(socket);
 		return;
 	}
 	client = memory_new(1, sizeof *client);
 	client->server = server;
+	client->number = ++server->clients_ever;
 	client->socket = socket;
-	client->reason = "";
+	client->timer.on_fire = on_late;
+	client->timer.data = client;
 	list_init(&client->idle);
 	list_append(&server->clients, &client->entry);
 	server->client_count++;
 	client->session = nbd_session_new(&host, client);
-	client->handshake_timer.on_fire = on_handshake_late;
-	client->handshake_timer.data = client;
-	env_timer_start(server->env, &client->handshake_timer, env_now_ns(server->env) + HANDSHAKE_NS);
-	client_pump(client);
+	client_start_timer(client, HANDSHAKE_NS);
+	client_go_on(client);
 }
 
 int nbd_server_new(struct env *env, struct nbd_server **out_server, struct error *error)
@@ -415,51 +457,60 @@ const char *nbd_server_address(const struct nbd_server *server, unsigned index)
 	return index < server->listener_count ? env_listener_address(server->listeners[index]) : "";
 }
 
-void nbd_server_unexport(struct nbd_server *server, const char *disk_id_, void (*on_done)(void *data), void *data)
+/* Stands for an export that is not open, and is in no list: so that the answer comes from the loop as any other. */
+static struct export *export_new_closed(struct nbd_server *server)
 {
-	struct export *export = export_find(server, disk_id_);
+	struct export *export = memory_new(1, sizeof *export);
 
-	if (export == NULL) { /* not open: a husk that is closed at once, so that the answer comes from the loop too */
-		export = memory_new(1, sizeof *export);
-		export->server = server;
-		list_init(&export->entry);
-	}
+	export->server = server;
+	list_init(&export->entry);
+	return export;
+}
+
+void nbd_server_unexport(struct nbd_server *server, const char *name, void (*on_done)(void *data), void *data)
+{
+	struct export *export = export_find(server, name);
+
+	if (export == NULL)
+		export = export_new_closed(server);
 	assert(!export->closing);
 	export->closing = true;
 	export->on_closed = on_done;
 	export->closed_data = data;
+	export->clients++; /* so that the loop below does not close it */
 	list_for_each(entry, &server->clients) {
 		struct client *client = container_of(entry, struct client, entry);
 
-		if (client->export == export && export->disk != NULL)
+		if (client->export == export)
 			client_drop(client, "the disk was detached");
 	}
-	if (export->clients == 0 && export->closed_io.on_done == NULL)
-		export_close_when_empty(export);
+	export->clients--;
+	export_close_when_empty(export);
+}
+
+static void server_close_listeners(struct nbd_server *server)
+{
+	for (unsigned i = 0; i < server->listener_count; i++)
+		env_listener_close(server->listeners[i]);
+	server->listener_count = 0;
 }
 
 void nbd_server_stop(struct nbd_server *server, void (*on_done)(void *data), void *data)
 {
-	server->stopping = true;
 	server->on_stopped = on_done;
 	server->stopped_data = data;
-	for (unsigned i = 0; i < server->listener_count; i++)
-		env_listener_close(server->listeners[i]);
-	server->listener_count = 0;
-	if (server->client_count == 0) {
-		server_stop_when_empty(server);
-		return;
-	}
+	server_close_listeners(server);
 	list_for_each(entry, &server->clients)
 		client_drop(container_of(entry, struct client, entry), "this site is stopping");
+	server->stopping = true;
+	server_stop_when_empty(server);
 }
 
 void nbd_server_free(struct nbd_server *server)
 {
-	struct list *entry;
-
 	assert(server->client_count == 0);
-	while ((entry = list_pop(&server->exports)) != NULL)
+	server_close_listeners(server);
+	list_for_each(entry, &server->exports)
 		free(container_of(entry, struct export, entry));
 	free(server);
 }

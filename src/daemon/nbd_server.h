@@ -5,6 +5,8 @@
 #ifndef DAEMON_NBD_SERVER_H
 #define DAEMON_NBD_SERVER_H
 
+#include <stdbool.h>
+
 struct disk;
 struct env;
 struct error;
@@ -18,13 +20,15 @@ int nbd_server_listen(struct nbd_server *server, const char *address, struct err
 const char *nbd_server_address(const struct nbd_server *server, unsigned index);
 
 /* Opens the export; borrows the disk until the unexport has ended. An export that is open stays as it is. */
-int nbd_server_export(struct nbd_server *server, struct disk *disk, const char *description, struct error *error);
-/* Disconnects the export's clients; on_done is called, from the loop, when what they had in flight has ended. */
+int nbd_server_export(struct nbd_server *server, struct disk *disk, const char *description, bool read_only,
+		      struct error *error);
+/* Ends the export: nothing more of its clients reaches the disk, they are disconnected, and on_done is called, from the
+ * loop, when what they had in flight has ended. Once per export; harmless when it is not open. */
 void nbd_server_unexport(struct nbd_server *server, const char *disk_id, void (*on_done)(void *data), void *data);
 
 /* Ends listeners and clients, lets what is in flight end, then calls on_done from the loop. */
 void nbd_server_stop(struct nbd_server *server, void (*on_done)(void *data), void *data);
-/* After the stop (or before anything listened). */
+/* After the stop has ended, or before the loop ran. */
 void nbd_server_free(struct nbd_server *server);
 
 #endif

@@ -73,7 +73,7 @@ static void shard_on_disk_failed(void *data, const char *disk, int code)
 	struct shard *shard = data;
 	struct mail *mail = mail_new(MAIL_DISK_FAILED);
 
-	log_event(LOG_ERROR, "disk.failed", "disk=%s reason=\"%s\"", disk, strerror(code < 0 ? -code : code));
+	log_event(LOG_ERROR, "disk.failed", "disk=%s reason=\"%s\"", disk, strerrordesc_np(code < 0 ? -code : code));
 	snprintf(mail->u.failed.disk, sizeof(mail->u.failed.disk), "%s", disk);
 	mail->u.failed.code = code;
 	mailbox_put(shard->core.mailbox, mail);
@@ -144,7 +144,35 @@ static int shard_open(struct shard *shard, struct error *error)
 	return code < 0 ? code : shard_listen_nbd(shard, error);
 }
 
-/* After the loop has ended, or never ran. */
+static void shard_on_engine_down(void *data)
+{
+	struct shard *shard = data;
+
+	loop_stop(shard->core.env);
+}
+
+static void shard_on_clients_gone(void *data)
+{
+	struct shard *shard = data;
+
+	if (shard->core.engine != NULL)
+		engine_shutdown(shard->core.engine, shard_on_engine_down, shard);
+	else
+		shard_on_engine_down(shard);
+}
+
+/* Ends what there is, in order; a start that failed half-way comes here, too. */
+static void shard_on_stop(void *data)
+{
+	struct shard *shard = data;
+
+	if (shard->core.nbd != NULL)
+		nbd_server_stop(shard->core.nbd, shard_on_clients_gone, shard);
+	else
+		shard_on_clients_gone(shard);
+}
+
+/* After the loop has ended. */
 static void shard_close(struct shard *shard)
 {
 	if (shard->core.nbd != NULL)
@@ -159,17 +187,17 @@ static void shard_close(struct shard *shard)
 static void *shard_run(void *data)
 {
 	struct shard *shard = data;
-	struct env *env;
 
 	shard->start_code = shard_open(shard, &shard->start_error);
-	env = shard->core.env;
-	if (shard->start_code < 0)
-		shard_close(shard);
-	sem_post(&shard->started);
-	if (shard->start_code < 0)
-		return NULL;
-	loop_run(env);
+	if (shard->start_code == 0)
+		sem_post(&shard->started);
+	else if (shard->core.env != NULL)
+		loop_post(shard->core.env, shard_on_stop, shard);
+	if (shard->core.env != NULL)
+		loop_run(shard->core.env);
 	shard_close(shard);
+	if (shard->start_code < 0)
+		sem_post(&shard->started);
 	return NULL;
 }
 
@@ -227,27 +255,6 @@ void shard_send(struct shard *shard, const struct shard_command *command)
 }
 
 /* --- the end --- */
-
-static void shard_on_engine_down(void *data)
-{
-	struct shard *shard = data;
-
-	loop_stop(shard->core.env);
-}
-
-static void shard_on_clients_gone(void *data)
-{
-	struct shard *shard = data;
-
-	engine_shutdown(shard->core.engine, shard_on_engine_down, shard);
-}
-
-static void shard_on_stop(void *data)
-{
-	struct shard *shard = data;
-
-	nbd_server_stop(shard->core.nbd, shard_on_clients_gone, shard);
-}
 
 int shard_stop(struct shard *shard, uint32_t limit_ms)
 {

@@ -248,7 +248,7 @@ static int run_disk_export(struct shard_core *core, struct shard_work *work, str
 		return 0;
 	if (disk_failure(disk) != 0)
 		return error_set_errno(error, -EIO, "disk %s has failed and stays closed until a restart", record->id);
-	code = nbd_server_export(core->nbd, disk, work->command.u.disk.description, error);
+	code = nbd_server_export(core->nbd, disk, work->command.u.disk.description, false, error);
 	record->exported = code == 0;
 	return code;
 }
