@@ -8,7 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <spawn.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -227,13 +229,15 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	struct world *world = *state;
-	char command[512];
+	char program[] = "rm", option[] = "-rf", *remove[] = { program, option, world->directory, world->run, NULL };
+	int status;
+	pid_t child;
 
 	close_site(world, 0);
 	close_site(world, 1);
 	loop_free(world->env);
-	snprintf(command, sizeof command, "rm -rf %s %s", world->directory, world->run);
-	assert_int_equal(system(command), 0);
+	assert_int_equal(posix_spawnp(&child, "rm", NULL, NULL, remove, environ), 0);
+	assert_int_equal(waitpid(child, &status, 0), child);
 	free(world);
 	return 0;
 }
