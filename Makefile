@@ -1,0 +1,22 @@
+# Doors for habit: the build itself is meson and ninja (docs/hacking.md).
+PREFIX ?= /usr/local
+
+.PHONY: build demo check bench install
+
+build:
+	tools/install-dependencies build
+	tools/configure build
+	ninja -C build
+
+demo:
+	./demo
+
+check:
+	./check
+
+bench: build
+	bench/run
+
+install: build
+	meson configure build -Dprefix="$(PREFIX)"
+	meson install -C build

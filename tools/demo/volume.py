@@ -1,0 +1,80 @@
+"""A disk of a site as a mounted file system: NBD, a block device of the kernel's, ext4."""
+import glob
+import os
+import shutil
+import subprocess
+
+import folder
+from terminal import Failure, until
+
+
+def run(*command, seconds=60):
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          timeout=seconds)
+    if done.returncode:
+        raise Failure(f"{' '.join(command)}: {done.stdout.strip()}")
+    return done.stdout
+
+
+def kernel_has_nbd():
+    if not shutil.which("nbd-client"):
+        return False
+    if shutil.which("modprobe"):
+        subprocess.run(["modprobe", "-q", "nbd"], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return os.path.exists("/dev/nbd0")
+
+
+class Volume:
+    def __init__(self, top, site, disk, name):
+        self.top, self.site, self.disk = top, site, disk
+        self.mounted = os.path.join(top, "machine-" + site.region, name)
+        self.fuse = os.path.join(top, "nbdfuse", f"{site.region}-{name}")
+        self.device = None
+
+    def connect(self):
+        """By nbd-client where the kernel has nbd; else nbdfuse makes a file of the export and a loop device a disk of the file."""
+        if not (kernel_has_nbd() and self._connect_kernel()):
+            self._connect_fuse()
+
+    def _connect_kernel(self):
+        for path in sorted(glob.glob("/sys/block/nbd*"), key=lambda name: int(name[len("/sys/block/nbd"):])):
+            device = "/dev/" + os.path.basename(path)
+            if os.path.exists(os.path.join(path, "pid")):
+                continue
+            tried = subprocess.run(["nbd-client", "-unix", self.site.nbd_socket(), device, "-N", self.disk],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=30)
+            if tried.returncode == 0:
+                self.device = device
+                with open(os.path.join(self.top, "nbd-devices"), "a") as out:
+                    out.write(device + "\n")
+                return True
+        return False
+
+    def _connect_fuse(self):
+        os.makedirs(self.fuse)
+        uri = f"nbd+unix:///{self.disk}?socket={self.site.nbd_socket()}"
+        process = folder.spawn(self.top, ["nbdfuse", self.fuse, uri], log="nbdfuse.log")
+        file = os.path.join(self.fuse, "nbd")
+
+        def ready():
+            if process.poll() is not None:
+                with open(os.path.join(self.top, "nbdfuse.log")) as text:
+                    raise Failure(f"nbdfuse could not open {uri}: {text.read().strip()[-300:]}")
+            return os.path.exists(file)
+        until(10, "nbdfuse", ready)
+        self.device = run("losetup", "-f", "--show", file).strip()
+
+    def make_file_system(self):
+        run("mkfs.ext4", "-q", "-F", self.device)
+
+    def mount(self):
+        os.makedirs(self.mounted, mode=0o711, exist_ok=True)
+        os.chmod(os.path.dirname(self.mounted), 0o711)
+        run("mount", "-t", "ext4", self.device, self.mounted)
+
+    def abandon(self):
+        """The server is dead: let the kernel forget the disk without waiting for it."""
+        subprocess.run(["umount", "-l", self.mounted], stderr=subprocess.DEVNULL, timeout=20)
+        folder.detach_device(self.device)
+        if os.path.ismount(self.fuse) or os.path.isdir(self.fuse):
+            subprocess.run(["fusermount3", "-uz", self.fuse], stderr=subprocess.DEVNULL, timeout=20)
