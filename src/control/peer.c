@@ -114,15 +114,14 @@ void peer_expire(struct control *control)
 {
 	uint64_t now = control_now_ms();
 
-	list_for_each(entry, &control->asks) {
-		struct waiting *waiting = container_of(entry, struct waiting, entry);
+	/* In order of their deadlines; an answer may change the list, so each look is at its head. */
+	while (!list_is_empty(&control->asks)) {
+		struct waiting *waiting = container_of(control->asks.next, struct waiting, entry);
 
 		if (waiting->deadline_ms > now)
-			return; /* in order of their deadlines */
-		list_remove(entry);
+			return;
+		list_remove(&waiting->entry);
 		ask_end(control, waiting, NULL);
-		peer_expire(control); /* the list may have changed */
-		return;
 	}
 }
 

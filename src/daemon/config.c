@@ -282,13 +282,13 @@ static int file_read(const char *path, size_t max, char **out_text, size_t *out_
 static int peer_read_secret(const char *file, struct config_peer *peer, struct error *error)
 {
 	AUTO_FREE char *text = NULL;
-	struct stat status;
-	size_t size;
+	struct stat status = { 0 };
+	size_t size = 0;
 	struct error why;
 	int code;
 
 	code = file_read(peer->secret_file, CONFIG_SECRET_SIZE, &text, &size, &status, &why);
-	if (code == 0) {
+	if (code == 0 && text != NULL) {
 		text[strcspn(text, "\r\n")] = '\0';
 		code = config_value_secret(&(struct config_value){ .text = text, .target = peer->secret,
 					   .size = sizeof(peer->secret) }, &why);
@@ -307,8 +307,8 @@ static int peer_read_secret(const char *file, struct config_peer *peer, struct e
 int config_read(struct config *config, const char *file, struct error *error)
 {
 	AUTO_FREE char *text = NULL;
-	struct stat status;
-	size_t size;
+	struct stat status = { 0 };
+	size_t size = 0;
 	int code = file_read(file, CONFIG_FILE_MAX, &text, &size, &status, error);
 
 	if (code == 0)

@@ -319,7 +319,7 @@ static void heal(struct run *run)
 static void end_with_failover(struct run *run)
 {
 	uint64_t not_before, limit;
-	uint8_t *before[MODEL_DISKS_MAX];
+	uint8_t *before[MODEL_DISKS_MAX] = { NULL };
 	bool cut_off = sim_chance(run->sim, 300);
 
 	for (uint64_t i = sim_below(run->sim, 60); i > 0; i--) {

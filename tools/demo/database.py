@@ -81,6 +81,10 @@ class Database:
         if not os.path.isdir(self.sockets):
             os.makedirs(self.sockets)
             os.chown(self.sockets, self.user.pw_uid, self.user.pw_gid)
+        # The lock file of the lost machine names a process of that machine, not of this one.
+        lock = os.path.join(self.data, "postmaster.pid")
+        if os.path.exists(lock):
+            os.unlink(lock)
         log = f"postgres-{self.region}.log"
         self.process = folder.spawn(self.top, [os.path.join(self.bin, "postgres"), "-D", self.data, "-k", self.sockets], log=log,
                                     **self._as_postgres())

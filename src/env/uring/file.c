@@ -86,7 +86,7 @@ static int file_open_flags(int flags)
 int env_file_open(struct env *env, const char *path, int flags, struct env_file **out_file)
 {
 	int fd = open(path, file_open_flags(flags), 0600), result = 0;
-	struct stat info;
+	struct stat info = { 0 };
 
 	if (fd < 0)
 		return -errno;

@@ -278,7 +278,7 @@ static void on_accepted(struct env *env, struct op *op, int result)
 	}
 	if (result == -EMFILE || result == -ENFILE || result == -ENOMEM)
 		log_event(LOG_ERROR, "socket.accept_failed", "address=%s reason=\"%s\"", listener->address,
-			  strerror(-result));
+			  error_meaning(result));
 	listener_arm(listener);
 }
 
