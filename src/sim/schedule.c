@@ -350,7 +350,7 @@ static void end_with_failover(struct run *run)
 	if (north(run)->status.state != UNIT_SUPERSEDED)
 		fail(run, "promise 5, the old primary learns of the failover", north(run)->status.reason);
 	for (unsigned i = 0; i < south(run)->disk_count; i++) {
-		if (memcmp(before[i], site_bytes(south(run), i), south(run)->sizes[i]) != 0)
+		if (before[i] == NULL || memcmp(before[i], site_bytes(south(run), i), south(run)->sizes[i]) != 0)
 			fail(run, "promise 5, late frames change nothing", "the survivor's bytes changed");
 		free(before[i]);
 	}
