@@ -1,10 +1,4 @@
-/* A client is a socket, a session, and the requests of it that a disk carries out.
- *
- * Life: nothing frees a client but client_free_when_done, which waits until the socket is closed (gone) and nothing refers to
- * the client any more: no receive, send or wake is under way and no request is in a disk. client_drop begins the end.
- *
- * Replies are sent in batches: a session's wake only arms one deferred call, which runs after all completions of this turn
- * of the loop, and sends what they all have left in the session with one sendmsg. */
+/* Exports, listeners, and the end of both. A client's own life is in nbd_client.c. */
 #include "daemon/nbd_server.h"
 
 #include <assert.h>
@@ -14,80 +8,17 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "base/list.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "daemon/nbd_client.h"
 #include "disk/disk.h"
-#include "env/env.h"
-#include "nbd/session.h"
-
-#define LISTENERS_MAX 8u
-#define CLIENTS_MAX 1000u
-#define SECOND_NS UINT64_C(1000000000)
-#define HANDSHAKE_NS (30 * SECOND_NS) /* a client that has not chosen an export by then is silent, or not a client */
-#define LAST_WORDS_NS (10 * SECOND_NS) /* a client that does not take the last replies by then is disconnected */
-#define OUTPUT_IOV 256 /* replies and payloads of the 128 requests that a session may hold */
-
-struct nbd_server {
-	struct env *env;
-	struct env_listener *listeners[LISTENERS_MAX];
-	unsigned listener_count;
-	struct list exports, clients;
-	unsigned client_count;
-	uint64_t clients_ever;
-	bool refusing; /* the limit is reached, and was logged */
-	bool stopping;
-	void (*on_stopped)(void *data);
-	void *stopped_data;
-	struct env_io stopped_io;
-};
-
-struct export {
-	struct list entry;
-	struct nbd_server *server;
-	struct disk *disk;
-	char description[128];
-	bool read_only;
-	unsigned clients;
-	bool closing;
-	void (*on_closed)(void *data);
-	void *closed_data;
-	struct env_io closed_io;
-};
-
-/* A disk request made for an NBD request. */
-struct work {
-	struct disk_request disk_request;
-	struct nbd_request *request;
-	struct client *client;
-	struct list link;
-};
-
-struct client {
-	struct list entry;
-	struct nbd_server *server;
-	uint64_t number; /* for the log */
-	struct env_socket *socket;
-	struct nbd_session *session;
-	struct export *export; /* once chosen */
-	bool receiving, sending, waking; /* calls to env that have not completed */
-	bool gone;                       /* the socket is closed */
-	struct env_io receive_io, send_io, wake_io;
-	struct iovec iov[OUTPUT_IOV];
-	size_t sending_bytes;
-	struct env_timer timer; /* of the handshake, then of the last words */
-	struct list idle;       /* struct work, for reuse: as many as were ever in flight at once */
-};
-
-static void client_receive(struct client *client);
-static void client_go_on(struct client *client);
 
 /* --- exports --- */
 
-static struct export *export_find(struct nbd_server *server, const char *name)
+struct nbd_server_export *nbd_server_find(struct nbd_server *server, const char *name)
 {
 	list_for_each(entry, &server->exports) {
-		struct export *export = container_of(entry, struct export, entry);
+		struct nbd_server_export *export = container_of(entry, struct nbd_server_export, entry);
 
 		if (strcmp(disk_id(export->disk), name) == 0)
 			return export;
@@ -95,18 +26,9 @@ static struct export *export_find(struct nbd_server *server, const char *name)
 	return NULL;
 }
 
-static void export_describe(struct export *export, struct nbd_export *out_export)
-{
-	*out_export = (struct nbd_export){
-		.size = disk_size(export->disk), .read_only = export->read_only, .disk = export,
-	};
-	snprintf(out_export->name, sizeof out_export->name, "%s", disk_id(export->disk));
-	snprintf(out_export->description, sizeof out_export->description, "%s", export->description);
-}
-
 static void on_export_closed(struct env_io *io, int result)
 {
-	struct export *export = io->data;
+	struct nbd_server_export *export = io->data;
 	void (*on_closed)(void *) = export->on_closed;
 	void *data = export->closed_data;
 
@@ -116,7 +38,7 @@ static void on_export_closed(struct env_io *io, int result)
 	on_closed(data);
 }
 
-static void export_close_when_empty(struct export *export)
+static void export_close_when_empty(struct nbd_server_export *export)
 {
 	if (!export->closing || export->clients > 0 || export->on_closed == NULL)
 		return;
@@ -124,10 +46,16 @@ static void export_close_when_empty(struct export *export)
 	env_defer(export->server->env, &export->closed_io);
 }
 
+void nbd_server_export_left(struct nbd_server_export *export)
+{
+	export->clients--;
+	export_close_when_empty(export);
+}
+
 int nbd_server_export(struct nbd_server *server, struct disk *disk, const char *description, bool read_only,
 		      struct error *error)
 {
-	struct export *export = export_find(server, disk_id(disk));
+	struct nbd_server_export *export = nbd_server_find(server, disk_id(disk));
 
 	if (export != NULL)
 		return export->closing ? error_set(error, -EBUSY, "disk %s is being detached", disk_id(disk)) : 0;
@@ -140,7 +68,7 @@ int nbd_server_export(struct nbd_server *server, struct disk *disk, const char *
 	return 0;
 }
 
-/* --- clients --- */
+/* --- the server --- */
 
 static void on_stopped(struct env_io *io, int result)
 {
@@ -158,245 +86,19 @@ static void server_stop_when_empty(struct nbd_server *server)
 	env_defer(server->env, &server->stopped_io);
 }
 
-/* The one place where a client ends. */
-static void client_free_when_done(struct client *client)
+void nbd_server_left(struct nbd_server *server)
 {
-	struct nbd_server *server = client->server;
-
-	if (!client->gone || client->receiving || client->sending || client->waking ||
-	    nbd_session_in_flight(client->session) > 0)
-		return;
-	if (client->export != NULL) {
-		client->export->clients--;
-		export_close_when_empty(client->export);
-	}
-	list_for_each(link, &client->idle)
-		free(container_of(link, struct work, link));
-	nbd_session_free(client->session);
-	list_remove(&client->entry);
-	free(client);
 	server->client_count--;
 	server->refusing = false;
 	server_stop_when_empty(server);
 }
-
-/* Begins the end; the reason counts unless the session has ended for one of its own. */
-static void client_drop(struct client *client, const char *reason)
-{
-	if (client->gone)
-		return;
-	client->gone = true;
-	nbd_session_abandon(client->session, reason);
-	env_timer_stop(client->server->env, &client->timer);
-	env_socket_close(client->socket);
-	log_event(LOG_INFO, "nbd.disconnected", "client=%llu export=%s reason=\"%s\"", (unsigned long long)client->number,
-		  client->export == NULL ? "-" : disk_id(client->export->disk), nbd_session_reason(client->session));
-	client_free_when_done(client);
-}
-
-static void client_start_timer(struct client *client, uint64_t after_ns)
-{
-	env_timer_start(client->server->env, &client->timer, env_now_ns(client->server->env) + after_ns);
-}
-
-static void on_late(struct env_timer *timer)
-{
-	client_drop(timer->data, "no export was chosen in time");
-}
-
-static void on_received(struct env_io *io, int result)
-{
-	struct client *client = io->data;
-
-	client->receiving = false;
-	if (client->gone) {
-		client_free_when_done(client);
-		return;
-	}
-	if (result <= 0) {
-		client_drop(client, result == 0 ? "the client closed the connection" : "the connection broke");
-		return;
-	}
-	nbd_session_input(client->session, (size_t)result);
-	client_receive(client);
-}
-
-static void client_receive(struct client *client)
-{
-	uint8_t *room;
-	size_t size;
-
-	if (client->receiving)
-		return;
-	room = nbd_session_want(client->session, &size);
-	if (room == NULL)
-		return;
-	client->receiving = true;
-	client->receive_io = (struct env_io){ .on_done = on_received, .data = client };
-	env_socket_receive(client->socket, &client->receive_io, room, size);
-}
-
-static void on_sent(struct env_io *io, int result)
-{
-	struct client *client = io->data;
-
-	client->sending = false;
-	if (client->gone) {
-		client_free_when_done(client);
-		return;
-	}
-	if (result < 0) {
-		client_drop(client, "the connection broke");
-		return;
-	}
-	nbd_session_sent(client->session, client->sending_bytes);
-	client_go_on(client);
-}
-
-static void client_send(struct client *client)
-{
-	int count;
-
-	if (client->sending)
-		return;
-	count = nbd_session_output(client->session, client->iov, OUTPUT_IOV);
-	if (count == 0)
-		return;
-	client->sending_bytes = 0;
-	for (int i = 0; i < count; i++)
-		client->sending_bytes += client->iov[i].iov_len;
-	client->sending = true;
-	client->send_io = (struct env_io){ .on_done = on_sent, .data = client };
-	env_socket_send(client->socket, &client->send_io, client->iov, count);
-}
-
-/* Starts what can be started: a send, a receive; or ends a client that has nothing left to say. */
-static void client_go_on(struct client *client)
-{
-	client_send(client);
-	client_receive(client);
-	if (nbd_session_ended(client->session) && !client->sending && nbd_session_in_flight(client->session) == 0)
-		client_drop(client, "");
-}
-
-/* --- what a session asks for --- */
-
-static void on_wake(struct env_io *io, int result)
-{
-	struct client *client = io->data;
-
-	(void)result;
-	client->waking = false;
-	if (client->gone)
-		client_free_when_done(client);
-	else
-		client_go_on(client);
-}
-
-static void host_wake(void *host)
-{
-	struct client *client = host;
-
-	if (client->gone || client->session == NULL) /* NULL: the greeting, while the session is made; on_accept sends it */
-		return;
-	if (nbd_session_ended(client->session))
-		client_start_timer(client, LAST_WORDS_NS);
-	if (client->waking)
-		return;
-	client->waking = true;
-	client->wake_io = (struct env_io){ .on_done = on_wake, .data = client };
-	env_defer(client->server->env, &client->wake_io);
-}
-
-static bool host_find(void *host, const char *name, struct nbd_export *out_export)
-{
-	struct export *export = export_find(((struct client *)host)->server, name);
-
-	if (export == NULL || export->closing)
-		return false;
-	export_describe(export, out_export);
-	return true;
-}
-
-static bool host_list(void *host, uint32_t index, struct nbd_export *out_export)
-{
-	list_for_each(entry, &((struct client *)host)->server->exports) {
-		struct export *export = container_of(entry, struct export, entry);
-
-		if (export->closing || index-- > 0)
-			continue;
-		export_describe(export, out_export);
-		return true;
-	}
-	return false;
-}
-
-static bool host_open(void *host, const struct nbd_export *chosen)
-{
-	struct client *client = host;
-	struct export *export = chosen->disk;
-
-	if (export->closing || client->server->stopping)
-		return false;
-	env_timer_stop(client->server->env, &client->timer);
-	client->export = export;
-	export->clients++;
-	log_event(LOG_INFO, "nbd.connected", "client=%llu export=%s clients=%u", (unsigned long long)client->number,
-		  disk_id(export->disk), export->clients);
-	return true;
-}
-
-static void on_work_done(struct disk_request *disk_request, int result)
-{
-	struct work *work = disk_request->data;
-	struct client *client = work->client;
-
-	list_append(&client->idle, &work->link);
-	nbd_session_done(client->session, work->request, result);
-	client_free_when_done(client);
-}
-
-static enum disk_operation operation_of(const struct nbd_request *request)
-{
-	switch (request->command) {
-	case NBD_READ: return DISK_READ;
-	case NBD_WRITE: return DISK_WRITE;
-	case NBD_FLUSH: return DISK_FLUSH;
-	case NBD_TRIM: return DISK_TRIM;
-	case NBD_WRITE_ZEROES: return request->no_hole ? DISK_ZERO : DISK_TRIM;
-	}
-	return DISK_FLUSH;
-}
-
-static void host_submit(void *host, struct nbd_request *request)
-{
-	struct client *client = host;
-	struct list *link = list_pop(&client->idle);
-	struct work *work = link == NULL ? memory_new(1, sizeof *work) : container_of(link, struct work, link);
-
-	list_init(&work->link);
-	work->client = client;
-	work->request = request;
-	work->disk_request = (struct disk_request){
-		.operation = operation_of(request), .force_unit_access = request->force_unit_access,
-		.offset = request->offset, .length = request->length, .buffer = request->buffer,
-		.on_done = on_work_done, .data = work,
-	};
-	disk_submit(client->export->disk, &work->disk_request);
-}
-
-static const struct nbd_host host = {
-	.find = host_find, .list = host_list, .open = host_open, .submit = host_submit, .wake = host_wake,
-};
-
-/* --- the server --- */
 
 /* True when there is room for one more client; says so once when there is not. */
 static bool server_admits(struct nbd_server *server)
 {
 	if (server->stopping)
 		return false;
-	if (server->client_count < CLIENTS_MAX)
+	if (server->client_count < NBD_CLIENTS_MAX)
 		return true;
 	if (!server->refusing)
 		log_event(LOG_WARNING, "nbd.refusing", "reason=\"too many clients\" clients=%u", server->client_count);
@@ -407,25 +109,13 @@ static bool server_admits(struct nbd_server *server)
 static void on_accept(struct env_listener *listener, struct env_socket *socket, void *data)
 {
 	struct nbd_server *server = data;
-	struct client *client;
 
 	(void)listener;
 	if (!server_admits(server)) {
 		env_socket_close(socket);
 		return;
 	}
-	client = memory_new(1, sizeof *client);
-	client->server = server;
-	client->number = ++server->clients_ever;
-	client->socket = socket;
-	client->timer.on_fire = on_late;
-	client->timer.data = client;
-	list_init(&client->idle);
-	list_append(&server->clients, &client->entry);
-	server->client_count++;
-	client->session = nbd_session_new(&host, client);
-	client_start_timer(client, HANDSHAKE_NS);
-	client_go_on(client);
+	nbd_client_new(server, socket);
 }
 
 int nbd_server_new(struct env *env, struct nbd_server **out_server, struct error *error)
@@ -444,8 +134,8 @@ int nbd_server_listen(struct nbd_server *server, const char *address, struct err
 {
 	int result;
 
-	if (server->listener_count == LISTENERS_MAX)
-		return error_set(error, -ENOSPC, "at most %u NBD addresses", LISTENERS_MAX);
+	if (server->listener_count == NBD_LISTENERS_MAX)
+		return error_set(error, -ENOSPC, "at most %u NBD addresses", NBD_LISTENERS_MAX);
 	result = env_listen(server->env, address, on_accept, server, &server->listeners[server->listener_count], error);
 	if (result == 0)
 		server->listener_count++;
@@ -458,9 +148,9 @@ const char *nbd_server_address(const struct nbd_server *server, unsigned index)
 }
 
 /* Stands for an export that is not open, and is in no list: so that the answer comes from the loop as any other. */
-static struct export *export_new_closed(struct nbd_server *server)
+static struct nbd_server_export *export_new_closed(struct nbd_server *server)
 {
-	struct export *export = memory_new(1, sizeof *export);
+	struct nbd_server_export *export = memory_new(1, sizeof *export);
 
 	export->server = server;
 	list_init(&export->entry);
@@ -469,7 +159,7 @@ static struct export *export_new_closed(struct nbd_server *server)
 
 void nbd_server_unexport(struct nbd_server *server, const char *name, void (*on_done)(void *data), void *data)
 {
-	struct export *export = export_find(server, name);
+	struct nbd_server_export *export = nbd_server_find(server, name);
 
 	if (export == NULL)
 		export = export_new_closed(server);
@@ -477,15 +167,9 @@ void nbd_server_unexport(struct nbd_server *server, const char *name, void (*on_
 	export->closing = true;
 	export->on_closed = on_done;
 	export->closed_data = data;
-	export->clients++; /* so that the loop below does not close it */
-	list_for_each(entry, &server->clients) {
-		struct client *client = container_of(entry, struct client, entry);
-
-		if (client->export == export)
-			client_drop(client, "the disk was detached");
-	}
-	export->clients--;
-	export_close_when_empty(export);
+	export->clients++; /* so that it does not close twice */
+	nbd_client_drop_all(server, export, "the disk was detached");
+	nbd_server_export_left(export);
 }
 
 static void server_close_listeners(struct nbd_server *server)
@@ -500,9 +184,8 @@ void nbd_server_stop(struct nbd_server *server, void (*on_done)(void *data), voi
 	server->on_stopped = on_done;
 	server->stopped_data = data;
 	server_close_listeners(server);
-	list_for_each(entry, &server->clients)
-		client_drop(container_of(entry, struct client, entry), "this site is stopping");
-	server->stopping = true;
+	nbd_client_drop_all(server, NULL, "this site is stopping");
+	server->stopping = true; /* only now, so that the stop ends once */
 	server_stop_when_empty(server);
 }
 
@@ -511,6 +194,6 @@ void nbd_server_free(struct nbd_server *server)
 	assert(server->client_count == 0);
 	server_close_listeners(server);
 	list_for_each(entry, &server->exports)
-		free(container_of(entry, struct export, entry));
+		free(container_of(entry, struct nbd_server_export, entry));
 	free(server);
 }

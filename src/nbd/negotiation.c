@@ -18,7 +18,8 @@ void negotiation_greet(struct nbd_session *session)
 	session_say(session, greeting, sizeof greeting);
 }
 
-static void reply(struct nbd_session *session, uint32_t type, const void *data, size_t size)
+/* `size` bytes of data follow, said by the caller. */
+static void reply_begin(struct nbd_session *session, uint32_t type, size_t size)
 {
 	uint8_t header[20];
 
@@ -27,12 +28,17 @@ static void reply(struct nbd_session *session, uint32_t type, const void *data, 
 	put_be32(header + 12, type);
 	put_be32(header + 16, (uint32_t)size);
 	session_say(session, header, sizeof header);
+}
+
+static void reply(struct nbd_session *session, uint32_t type, const void *data, size_t size)
+{
+	reply_begin(session, type, size);
 	session_say(session, data, size);
 }
 
 static void reply_ack(struct nbd_session *session)
 {
-	reply(session, NBD_REP_ACK, "", 0);
+	reply_begin(session, NBD_REP_ACK, 0);
 }
 
 static void refuse(struct nbd_session *session, uint32_t type, const char *sentence)
@@ -105,20 +111,21 @@ static void on_list(struct nbd_session *session, uint32_t size)
 		return;
 	}
 	for (uint32_t index = 0; session->ops->list(session->host, index, &export); index++) {
-		uint8_t entry[4 + sizeof export.name + sizeof export.description];
 		size_t name_size = strlen(export.name), text_size = strlen(export.description);
+		uint8_t length[4];
 
-		put_be32(entry, (uint32_t)name_size);
-		memcpy(entry + 4, export.name, name_size);
-		memcpy(entry + 4 + name_size, export.description, text_size);
-		reply(session, NBD_REP_SERVER, entry, 4 + name_size + text_size);
+		put_be32(length, (uint32_t)name_size);
+		reply_begin(session, NBD_REP_SERVER, sizeof length + name_size + text_size);
+		session_say(session, length, sizeof length);
+		session_say(session, export.name, name_size);
+		session_say(session, export.description, text_size);
 	}
 	reply_ack(session);
 }
 
 static void say_info(struct nbd_session *session, uint16_t kind, const struct nbd_export *export)
 {
-	uint8_t info[2 + 256];
+	uint8_t info[14];
 
 	put_be16(info, kind);
 	if (kind == NBD_INFO_EXPORT) {
@@ -133,8 +140,9 @@ static void say_info(struct nbd_session *session, uint16_t kind, const struct nb
 	} else if (kind == NBD_INFO_NAME || kind == NBD_INFO_DESCRIPTION) {
 		const char *text = kind == NBD_INFO_NAME ? export->name : export->description;
 
-		memcpy(info + 2, text, strlen(text));
-		reply(session, NBD_REP_INFO, info, 2 + strlen(text));
+		reply_begin(session, NBD_REP_INFO, 2 + strlen(text));
+		session_say(session, info, 2);
+		session_say(session, text, strlen(text));
 	}
 }
 

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -15,6 +16,8 @@
 #include "env/uring/internal.h"
 
 #define ZERO_CHUNK (1024u * 1024u) /* written at a time where the device cannot zero by itself */
+#define LOCK_TRIES 20
+#define LOCK_RETRY_MS 25
 
 struct env_file {
 	struct env *env;
@@ -83,15 +86,29 @@ static int file_open_flags(int flags)
 	return open_flags;
 }
 
+/* The ring of a process that was just killed holds its files, locked, until what was in flight on them has ended: for some
+ * milliseconds after the process is gone. The next one, started at once, waits for that. */
+static int file_lock(int fd)
+{
+	for (int tries = 0; tries < LOCK_TRIES; tries++) {
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+			return 0;
+		if (errno != EWOULDBLOCK)
+			return -errno;
+		poll(NULL, 0, LOCK_RETRY_MS);
+	}
+	return -EBUSY;
+}
+
 int env_file_open(struct env *env, const char *path, int flags, struct env_file **out_file)
 {
 	int fd = open(path, file_open_flags(flags), 0600), result = 0;
-	struct stat info = { 0 };
+	struct stat info;
 
 	if (fd < 0)
 		return -errno;
-	if ((flags & ENV_LOCK) != 0 && flock(fd, LOCK_EX | LOCK_NB) < 0)
-		result = errno == EWOULDBLOCK ? -EBUSY : -errno;
+	if ((flags & ENV_LOCK) != 0)
+		result = file_lock(fd);
 	if (result == 0 && fstat(fd, &info) < 0)
 		result = -errno;
 	if (result == 0 && !S_ISREG(info.st_mode) && !S_ISBLK(info.st_mode))

@@ -3,8 +3,10 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -15,7 +17,10 @@
 #include "env/uring/internal.h"
 
 #define BACKLOG 128
+#define BIND_TRIES 40
+#define BIND_RETRY_MS 25
 #define CONNECT_SECONDS 5
+#define ACCEPT_RETRY_NS UINT64_C(100000000)
 
 struct env_socket {
 	struct env *env;
@@ -32,6 +37,7 @@ struct env_listener {
 	int fd;
 	bool closed;
 	bool armed;
+	struct env_timer retry;
 	char address[256];
 	char path[108]; /* of a unix socket, removed at the end */
 	struct op op;
@@ -276,10 +282,14 @@ static void on_accepted(struct env *env, struct op *op, int result)
 				    socket_new(env, result, listener->path[0] != 0 ? AF_UNIX : AF_INET), listener->data);
 		return;
 	}
-	if (result == -EMFILE || result == -ENFILE || result == -ENOMEM)
-		log_event(LOG_ERROR, "socket.accept_failed", "address=%s reason=\"%s\"", listener->address,
-			  error_meaning(result));
-	listener_arm(listener);
+	log_event(LOG_ERROR, "socket.accept_failed", "address=%s reason=\"%s\"", listener->address, error_meaning(result));
+	/* Out of descriptors, as a rule: asking again at once would spin. */
+	env_timer_start(env, &listener->retry, env_now_ns(env) + ACCEPT_RETRY_NS);
+}
+
+static void on_accept_retry(struct env_timer *timer)
+{
+	listener_arm(timer->data);
 }
 
 static void listener_arm(struct env_listener *listener)
@@ -293,15 +303,35 @@ static void listener_arm(struct env_listener *listener)
 static void remove_stale(const struct address *address)
 {
 	const struct sockaddr_un *un = (const struct sockaddr_un *)(const void *)&address->storage;
+	struct stat status;
 	int fd;
 
-	if (address->storage.ss_family != AF_UNIX)
-		return;
+	if (address->storage.ss_family != AF_UNIX || lstat(un->sun_path, &status) < 0 || !S_ISSOCK(status.st_mode))
+		return; /* whatever else is there is not ours to remove */
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd >= 0 && connect(fd, (const struct sockaddr *)(const void *)un, address->size) < 0 && errno == ECONNREFUSED)
 		unlink(un->sun_path);
 	if (fd >= 0)
 		close(fd);
+}
+
+/* The ring of a process that was just killed holds its listening socket for some milliseconds after the process is gone (and
+ * a unix socket answers for as long): the next process, started at once, waits for that. */
+static int bind_patiently(int fd, const struct address *address)
+{
+	int result = 0;
+
+	for (int tries = 0; tries < BIND_TRIES; tries++) {
+		remove_stale(address);
+		if (bind(fd, (const struct sockaddr *)(const void *)&address->storage, address->size) == 0 &&
+		    listen(fd, BACKLOG) == 0)
+			return 0;
+		result = -errno;
+		if (result != -EADDRINUSE)
+			break;
+		poll(NULL, 0, BIND_RETRY_MS);
+	}
+	return result;
 }
 
 static int listener_bind(const struct address *address, const char *text, struct error *error)
@@ -311,12 +341,11 @@ static int listener_bind(const struct address *address, const char *text, struct
 
 	if (fd < 0)
 		return error_set_errno(error, -errno, "no socket for %s", text);
-	remove_stale(address);
 	if (address->storage.ss_family != AF_UNIX)
 		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-	if (bind(fd, (const struct sockaddr *)(const void *)&address->storage, address->size) == 0 && listen(fd, BACKLOG) == 0)
+	result = bind_patiently(fd, address);
+	if (result == 0)
 		return fd;
-	result = -errno;
 	close(fd);
 	if (result == -EADDRINUSE)
 		return error_set(error, result, "%s is in use by another program: stop it, or choose another address", text);
@@ -340,6 +369,8 @@ int env_listen(struct env *env, const char *address, void (*on_accept)(struct en
 	listener->fd = fd;
 	listener->on_accept = on_accept;
 	listener->data = data;
+	listener->retry.on_fire = on_accept_retry;
+	listener->retry.data = listener;
 	if (target.storage.ss_family == AF_UNIX)
 		snprintf(listener->path, sizeof listener->path, "%s", address + strlen("unix:"));
 	target.size = sizeof target.storage;
@@ -358,6 +389,7 @@ const char *env_listener_address(const struct env_listener *listener)
 void env_listener_close(struct env_listener *listener)
 {
 	listener->closed = true;
+	env_timer_stop(listener->env, &listener->retry);
 	if (listener->path[0] != 0)
 		unlink(listener->path);
 	shutdown(listener->fd, SHUT_RDWR);

@@ -79,7 +79,8 @@ void timers_fire(struct env *env)
 {
 	uint64_t now = env_now_ns(env);
 
-	while (env->timer_count > 0 && env->timers[1]->at_ns <= now) {
+	/* No more than there are now: one that starts itself again at once must not keep the rest of the loop waiting. */
+	for (size_t left = env->timer_count; left > 0 && env->timer_count > 0 && env->timers[1]->at_ns <= now; left--) {
 		struct env_timer *timer = env->timers[1];
 
 		env_timer_stop(env, timer);

@@ -1,0 +1,311 @@
+/* A client is a socket, a session, and the requests of it that a disk carries out.
+ *
+ * Life: nothing frees a client but client_free_when_done, which waits until the socket is closed (gone) and nothing refers to
+ * the client any more: no receive, send or wake is under way and no request is in a disk. client_drop begins the end.
+ *
+ * Replies are sent in batches: a session's wake only arms one deferred call, which runs after all completions of this turn
+ * of the loop, and sends what they all have left in the session with one sendmsg. */
+#include "daemon/nbd_client.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "disk/disk.h"
+#include "nbd/session.h"
+
+#define SECOND_NS UINT64_C(1000000000)
+#define HANDSHAKE_NS (30 * SECOND_NS) /* a client that has not chosen an export by then is silent, or not a client */
+#define LAST_WORDS_NS (10 * SECOND_NS) /* a client that does not take the last replies by then is disconnected */
+#define OUTPUT_IOV 256 /* replies and payloads of the 128 requests that a session may hold */
+
+/* A disk request made for an NBD request. */
+struct work {
+	struct disk_request disk_request;
+	struct nbd_request *request;
+	struct nbd_client *client;
+	struct list link;
+};
+
+struct nbd_client {
+	struct list entry;
+	struct nbd_server *server;
+	uint64_t number; /* for the log */
+	struct env_socket *socket;
+	struct nbd_session *session;
+	struct nbd_server_export *export; /* once chosen */
+	bool receiving, sending, waking; /* calls to env that have not completed */
+	bool gone;                       /* the socket is closed */
+	struct env_io receive_io, send_io, wake_io;
+	struct iovec iov[OUTPUT_IOV];
+	size_t sending_bytes;
+	struct env_timer timer; /* of the handshake, then of the last words */
+	struct list idle;       /* struct work, for reuse: as many as were ever in flight at once */
+};
+
+static void client_receive(struct nbd_client *client);
+static void client_go_on(struct nbd_client *client);
+
+/* The one place where a client ends. */
+static void client_free_when_done(struct nbd_client *client)
+{
+	struct nbd_server *server = client->server;
+
+	if (!client->gone || client->receiving || client->sending || client->waking ||
+	    nbd_session_in_flight(client->session) > 0)
+		return;
+	if (client->export != NULL)
+		nbd_server_export_left(client->export);
+	list_for_each(link, &client->idle)
+		free(container_of(link, struct work, link));
+	nbd_session_free(client->session);
+	list_remove(&client->entry);
+	free(client);
+	nbd_server_left(server);
+}
+
+/* Begins the end; the reason counts unless the session has ended for one of its own. */
+static void client_drop(struct nbd_client *client, const char *reason)
+{
+	if (client->gone)
+		return;
+	client->gone = true;
+	nbd_session_abandon(client->session, reason);
+	env_timer_stop(client->server->env, &client->timer);
+	env_socket_close(client->socket);
+	log_event(LOG_INFO, "nbd.disconnected", "client=%llu export=%s reason=\"%s\"", (unsigned long long)client->number,
+		  client->export == NULL ? "-" : disk_id(client->export->disk), nbd_session_reason(client->session));
+	client_free_when_done(client);
+}
+
+static void client_start_timer(struct nbd_client *client, uint64_t after_ns)
+{
+	env_timer_start(client->server->env, &client->timer, env_now_ns(client->server->env) + after_ns);
+}
+
+static void on_late(struct env_timer *timer)
+{
+	client_drop(timer->data, "no export was chosen in time");
+}
+
+static void on_received(struct env_io *io, int result)
+{
+	struct nbd_client *client = io->data;
+
+	client->receiving = false;
+	if (client->gone) {
+		client_free_when_done(client);
+		return;
+	}
+	if (result <= 0) {
+		client_drop(client, result == 0 ? "the client closed the connection" : "the connection broke");
+		return;
+	}
+	nbd_session_input(client->session, (size_t)result);
+	client_receive(client);
+}
+
+static void client_receive(struct nbd_client *client)
+{
+	uint8_t *room;
+	size_t size;
+
+	if (client->receiving)
+		return;
+	room = nbd_session_want(client->session, &size);
+	if (room == NULL)
+		return;
+	client->receiving = true;
+	client->receive_io = (struct env_io){ .on_done = on_received, .data = client };
+	env_socket_receive(client->socket, &client->receive_io, room, size);
+}
+
+static void on_sent(struct env_io *io, int result)
+{
+	struct nbd_client *client = io->data;
+
+	client->sending = false;
+	if (client->gone) {
+		client_free_when_done(client);
+		return;
+	}
+	if (result < 0) {
+		client_drop(client, "the connection broke");
+		return;
+	}
+	nbd_session_sent(client->session, client->sending_bytes);
+	client_go_on(client);
+}
+
+static void client_send(struct nbd_client *client)
+{
+	int count;
+
+	if (client->sending)
+		return;
+	count = nbd_session_output(client->session, client->iov, OUTPUT_IOV);
+	if (count == 0)
+		return;
+	client->sending_bytes = 0;
+	for (int i = 0; i < count; i++)
+		client->sending_bytes += client->iov[i].iov_len;
+	client->sending = true;
+	client->send_io = (struct env_io){ .on_done = on_sent, .data = client };
+	env_socket_send(client->socket, &client->send_io, client->iov, count);
+}
+
+/* Starts what can be started: a send, a receive; or ends a client that has nothing left to say. */
+static void client_go_on(struct nbd_client *client)
+{
+	client_send(client);
+	client_receive(client);
+	if (nbd_session_ended(client->session) && !client->sending && nbd_session_in_flight(client->session) == 0)
+		client_drop(client, "");
+}
+
+/* --- what a session asks for --- */
+
+static void on_wake(struct env_io *io, int result)
+{
+	struct nbd_client *client = io->data;
+
+	(void)result;
+	client->waking = false;
+	if (client->gone)
+		client_free_when_done(client);
+	else
+		client_go_on(client);
+}
+
+static void host_wake(void *host)
+{
+	struct nbd_client *client = host;
+
+	if (client->gone || client->session == NULL) /* NULL: the greeting, while the session is made; on_accept sends it */
+		return;
+	if (nbd_session_ended(client->session))
+		client_start_timer(client, LAST_WORDS_NS);
+	if (client->waking)
+		return;
+	client->waking = true;
+	client->wake_io = (struct env_io){ .on_done = on_wake, .data = client };
+	env_defer(client->server->env, &client->wake_io);
+}
+
+static void export_describe(struct nbd_server_export *export, struct nbd_export *out_export)
+{
+	*out_export = (struct nbd_export){
+		.size = disk_size(export->disk), .read_only = export->read_only, .disk = export,
+	};
+	snprintf(out_export->name, sizeof out_export->name, "%s", disk_id(export->disk));
+	snprintf(out_export->description, sizeof out_export->description, "%s", export->description);
+}
+
+static bool host_find(void *host, const char *name, struct nbd_export *out_export)
+{
+	struct nbd_server_export *export = nbd_server_find(((struct nbd_client *)host)->server, name);
+
+	if (export == NULL || export->closing)
+		return false;
+	export_describe(export, out_export);
+	return true;
+}
+
+static bool host_list(void *host, uint32_t index, struct nbd_export *out_export)
+{
+	list_for_each(entry, &((struct nbd_client *)host)->server->exports) {
+		struct nbd_server_export *export = container_of(entry, struct nbd_server_export, entry);
+
+		if (export->closing || index-- > 0)
+			continue;
+		export_describe(export, out_export);
+		return true;
+	}
+	return false;
+}
+
+static bool host_open(void *host, const struct nbd_export *chosen)
+{
+	struct nbd_client *client = host;
+	struct nbd_server_export *export = chosen->disk;
+
+	if (export->closing || client->server->stopping)
+		return false;
+	env_timer_stop(client->server->env, &client->timer);
+	client->export = export;
+	export->clients++;
+	log_event(LOG_INFO, "nbd.connected", "client=%llu export=%s clients=%u", (unsigned long long)client->number,
+		  disk_id(export->disk), export->clients);
+	return true;
+}
+
+static void on_work_done(struct disk_request *disk_request, int result)
+{
+	struct work *work = disk_request->data;
+	struct nbd_client *client = work->client;
+
+	list_append(&client->idle, &work->link);
+	nbd_session_done(client->session, work->request, result);
+	client_free_when_done(client);
+}
+
+static enum disk_operation operation_of(const struct nbd_request *request)
+{
+	switch (request->command) {
+	case NBD_READ: return DISK_READ;
+	case NBD_WRITE: return DISK_WRITE;
+	case NBD_FLUSH: return DISK_FLUSH;
+	case NBD_TRIM: return DISK_TRIM;
+	case NBD_WRITE_ZEROES: return request->no_hole ? DISK_ZERO : DISK_TRIM;
+	}
+	return DISK_FLUSH;
+}
+
+static void host_submit(void *host, struct nbd_request *request)
+{
+	struct nbd_client *client = host;
+	struct list *link = list_pop(&client->idle);
+	struct work *work = link == NULL ? memory_new(1, sizeof *work) : container_of(link, struct work, link);
+
+	list_init(&work->link);
+	work->client = client;
+	work->request = request;
+	work->disk_request = (struct disk_request){
+		.operation = operation_of(request), .force_unit_access = request->force_unit_access,
+		.offset = request->offset, .length = request->length, .buffer = request->buffer,
+		.on_done = on_work_done, .data = work,
+	};
+	disk_submit(client->export->disk, &work->disk_request);
+}
+
+static const struct nbd_host host = {
+	.find = host_find, .list = host_list, .open = host_open, .submit = host_submit, .wake = host_wake,
+};
+
+void nbd_client_new(struct nbd_server *server, struct env_socket *socket)
+{
+	struct nbd_client *client = memory_new(1, sizeof *client);
+
+	client->server = server;
+	client->number = ++server->clients_ever;
+	client->socket = socket;
+	client->timer.on_fire = on_late;
+	client->timer.data = client;
+	list_init(&client->idle);
+	list_append(&server->clients, &client->entry);
+	server->client_count++;
+	client->session = nbd_session_new(&host, client);
+	client_start_timer(client, HANDSHAKE_NS);
+	client_go_on(client);
+}
+
+void nbd_client_drop_all(struct nbd_server *server, const struct nbd_server_export *export, const char *reason)
+{
+	list_for_each(entry, &server->clients) {
+		struct nbd_client *client = container_of(entry, struct nbd_client, entry);
+
+		if (export == NULL || client->export == export)
+			client_drop(client, reason);
+	}
+}

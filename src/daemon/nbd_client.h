@@ -1,0 +1,58 @@
+/* What nbd_server.c (listeners, exports, the end) and nbd_client.c (connections) share; of these two alone.
+ *
+ * The server has exports and clients; a client that has chosen an export counts in it. An export that is closing ends with the
+ * last of its clients, a server that is stopping with the last of all. */
+#ifndef DAEMON_NBD_CLIENT_H
+#define DAEMON_NBD_CLIENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "env/env.h"
+
+struct disk;
+struct nbd_client;
+
+#define NBD_LISTENERS_MAX 8u
+#define NBD_CLIENTS_MAX 1000u
+
+struct nbd_server {
+	struct env *env;
+	struct env_listener *listeners[NBD_LISTENERS_MAX];
+	unsigned listener_count;
+	struct list exports, clients;
+	unsigned client_count;
+	uint64_t clients_ever;
+	bool refusing; /* the limit is reached, and was logged */
+	bool stopping;
+	void (*on_stopped)(void *data);
+	void *stopped_data;
+	struct env_io stopped_io;
+};
+
+struct nbd_server_export {
+	struct list entry;
+	struct nbd_server *server;
+	struct disk *disk;
+	char description[128];
+	bool read_only;
+	unsigned clients;
+	bool closing;
+	void (*on_closed)(void *data);
+	void *closed_data;
+	struct env_io closed_io;
+};
+
+/* The open export called `name`, or NULL. */
+struct nbd_server_export *nbd_server_find(struct nbd_server *server, const char *name);
+/* A client has gone from the export; from the server. */
+void nbd_server_export_left(struct nbd_server_export *export);
+void nbd_server_left(struct nbd_server *server);
+
+/* Takes the socket of a new connection. */
+void nbd_client_new(struct nbd_server *server, struct env_socket *socket);
+/* Ends those of one export (NULL: all) at once: nothing more of them reaches a disk. */
+void nbd_client_drop_all(struct nbd_server *server, const struct nbd_server_export *export, const char *reason);
+
+#endif
