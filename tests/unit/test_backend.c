@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include "folder.h"
+
 #include "backend/backend.h"
 #include "base/error.h"
 #include "env/uring/loop.h"
@@ -61,11 +63,9 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	struct world *world = *state;
-	char command[128];
 
 	loop_free(world->env);
-	snprintf(command, sizeof command, "rm -rf %s", world->directory);
-	assert_int_equal(system(command), 0);
+	folder_remove(world->directory);
 	free(world);
 	return 0;
 }

@@ -7,9 +7,14 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
+#include <sys/un.h>
+#include <sys/socket.h>
 #include <string.h>
 
 #include <cmocka.h>
+
+#include "folder.h"
 
 #include "base/error.h"
 #include "env/env.h"
@@ -102,12 +107,11 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	struct world *world = *state;
-	char command[256];
 
 	if (world->env != NULL)
 		loop_free(world->env);
-	snprintf(command, sizeof command, "rm -rf %s %s", world->directory, world->run);
-	assert_int_equal(system(command), 0);
+	folder_remove(world->directory);
+	folder_remove(world->run);
 	free(world);
 	return 0;
 }
@@ -429,12 +433,15 @@ static void tcp_carries_both_directions_at_once(void **state)
 static void unix_sockets_do_too_and_a_stale_one_is_replaced(void **state)
 {
 	struct world *world = *state;
-	char address[160], command[512];
+	struct sockaddr_un name = { .sun_family = AF_UNIX };
+	char address[160];
 	struct env_socket *left;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	snprintf(address, sizeof address, "unix:%s/s", world->directory);
-	snprintf(command, sizeof command, "python3 -c \"import socket; socket.socket(socket.AF_UNIX).bind('%s')\"", address + 5);
-	assert_int_equal(system(command), 0); /* bound by a process that is gone */
+	snprintf(name.sun_path, sizeof name.sun_path, "%.100s", address + 5);
+	assert_int_equal(bind(fd, (struct sockaddr *)(void *)&name, sizeof name), 0);
+	close(fd); /* what a process that is gone leaves behind */
 	left = connect_pair(world, address);
 	assert_string_equal(env_listener_address(world->listener), address);
 	exchange(world, left, world->accepted);

@@ -1,0 +1,268 @@
+/* offsite: reads the command line after the table of commands. */
+#include <curl/curl.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/command.h"
+
+enum exit_status { EXIT_DONE = 0, EXIT_REFUSED = 1, EXIT_USAGE = 2 };
+
+#define GLOBAL (option_bit(DIR) | option_bit(ENDPOINT) | option_bit(JSON) | option_bit(HELP))
+#define TEXT (option_bit(NAME))
+#define LONG_OPTION 1000 /* apart from the letters, and from the 1 that getopt gives for a word */
+
+const struct command commands[] = {
+	{ "site", "list", "", 0, 0, "this site and its peers, and whether they are linked", run_site_list, NULL },
+	{ "site", "show", "", 0, 0, "the same", run_site_list, NULL },
+	{ "disk", "list", "", 0, 0, "the disks of this site", run_disk_list, NULL },
+	{ "disk", "show", "DISK", 1, 0, "one disk, and where to reach it over NBD", run_disk_list, NULL },
+	{ "disk", "create", "", 0, TEXT | option_bit(SIZE) | option_bit(ADOPT), "make a disk, or adopt a file or device",
+	  run_disk_create, "CreateDisk" },
+	{ "disk", "attach", "DISK", 1, option_bit(INSTANCE), "open its export for writing", run_disk_change, "AttachDisk" },
+	{ "disk", "detach", "DISK", 1, option_bit(INSTANCE), "close its export", run_disk_change, "DetachDisk" },
+	{ "disk", "resize", "DISK", 1, option_bit(SIZE), "grow a disk that is in no pair, in whole GiB", run_disk_change,
+	  "ResizeDisk" },
+	{ "disk", "delete", "DISK", 1, 0, "remove a disk that is detached and in no pair", run_disk_change, "DeleteDisk" },
+	{ "pair", "list", "", 0, 0, "pairs of this site", run_replica_list, NULL },
+	{ "pair", "show", "PAIR", 1, 0, "one pair", run_replica_list, NULL },
+	{ "pair", "create", "", 0, TEXT | option_bit(DISK) | option_bit(TO) | option_bit(TO_DISK) | option_bit(RPO),
+	  "pair a disk here with one at another site", run_pair_create, "CreateDiskReplicaPair" },
+	{ "pair", "start", "PAIR", 1, option_bit(ONE_SHOT) | option_bit(WAIT), "replicate", run_replica_change,
+	  "StartDiskReplicaPair" },
+	{ "pair", "stop", "PAIR", 1, option_bit(WAIT), "stop replicating; the recovery point stays", run_replica_change,
+	  "StopDiskReplicaPair" },
+	{ "pair", "failover", "PAIR", 1, option_bit(WAIT), "make the secondary writable", run_replica_change,
+	  "FailoverDiskReplicaPair" },
+	{ "pair", "delete", "PAIR", 1, option_bit(WAIT), "forget the pair; the disks stay", run_replica_change,
+	  "DeleteDiskReplicaPair" },
+	{ "pair", "watch", "PAIR", 1, option_bit(ONCE), "a live view", run_watch, NULL },
+	{ "group", "list", "", 0, 0, "groups of this site", run_replica_list, NULL },
+	{ "group", "show", "GROUP", 1, 0, "one group", run_replica_list, NULL },
+	{ "group", "create", "", 0, TEXT | option_bit(TO) | option_bit(RPO), "make a group of pairs to one other site",
+	  run_group_create, "CreateDiskReplicaGroup" },
+	{ "group", "add", "GROUP PAIR", 2, 0, "put a pair into a group", run_group_member, "AddDiskReplicaPair" },
+	{ "group", "remove", "GROUP PAIR", 2, 0, "take a pair out of a group", run_group_member, "RemoveDiskReplicaPair" },
+	{ "group", "start", "GROUP", 1, option_bit(ONE_SHOT) | option_bit(WAIT), "replicate", run_replica_change,
+	  "StartDiskReplicaGroup" },
+	{ "group", "stop", "GROUP", 1, option_bit(WAIT), "stop replicating; the recovery point stays", run_replica_change,
+	  "StopDiskReplicaGroup" },
+	{ "group", "failover", "GROUP", 1, option_bit(WAIT), "make all its secondaries writable, at one instant",
+	  run_replica_change, "FailoverDiskReplicaGroup" },
+	{ "group", "delete", "GROUP", 1, option_bit(WAIT), "forget an empty group", run_replica_change,
+	  "DeleteDiskReplicaGroup" },
+	{ "group", "watch", "GROUP", 1, option_bit(ONCE), "a live view", run_watch, NULL },
+};
+const unsigned command_count = sizeof commands / sizeof commands[0];
+
+static const struct option_row {
+	const char *name, *value, *help;
+} option_rows[OPTIONS] = {
+#define X(id, name, value, help) { name, value, help },
+	OPTION_LIST(X)
+#undef X
+};
+
+/* --- help --- */
+
+static void print_options(FILE *out, unsigned bits)
+{
+	char left[64];
+
+	for (unsigned i = 0; i < OPTIONS; i++) {
+		if ((bits & 1u << i) == 0)
+			continue;
+		snprintf(left, sizeof left, "--%s%s%s", option_rows[i].name, option_rows[i].value == NULL ? "" : " ",
+			 option_rows[i].value == NULL ? "" : option_rows[i].value);
+		fprintf(out, "  %-20s %s\n", left, option_rows[i].help);
+	}
+}
+
+static int help_all(FILE *out, const char *noun)
+{
+	char left[64];
+
+	fprintf(out, "usage: offsite NOUN VERB [ARGUMENT...] [--option...]\n\n");
+	for (unsigned i = 0; i < command_count; i++) {
+		if (noun != NULL && strcmp(noun, commands[i].noun) != 0)
+			continue;
+		snprintf(left, sizeof left, "%s %s %s", commands[i].noun, commands[i].verb, commands[i].arguments);
+		fprintf(out, "  offsite %-28s %s\n", left, commands[i].help);
+	}
+	fprintf(out, "\neverywhere:\n");
+	print_options(out, GLOBAL);
+	fprintf(out, "\n\"offsite NOUN VERB --help\" tells the options of one. Names may stand for ids.\n");
+	return out == stdout ? EXIT_DONE : EXIT_USAGE;
+}
+
+static int help_one(const struct command *command)
+{
+	printf("usage: offsite %s %s %s\n  %s\n\n", command->noun, command->verb, command->arguments, command->help);
+	print_options(stdout, command->options | GLOBAL);
+	return EXIT_DONE;
+}
+
+/* --- the nearest word, for typing mistakes --- */
+
+static unsigned least(unsigned a, unsigned b, unsigned c)
+{
+	unsigned ab = a < b ? a : b;
+
+	return ab < c ? ab : c;
+}
+
+/* Levenshtein's distance of short words. */
+static unsigned distance(const char *left, const char *right)
+{
+	unsigned row[32], width = (unsigned)strnlen(right, sizeof row / sizeof row[0] - 1);
+
+	for (unsigned i = 0; i <= width; i++)
+		row[i] = i;
+	for (unsigned y = 1; *left != 0; left++, y++) {
+		unsigned diagonal = row[0];
+
+		row[0] = y;
+		for (unsigned x = 1; x <= width; x++) {
+			unsigned above = row[x];
+
+			row[x] = least(above + 1, row[x - 1] + 1, diagonal + (*left != right[x - 1]));
+			diagonal = above;
+		}
+	}
+	return row[width];
+}
+
+static int unknown_command(const char *noun, const char *verb)
+{
+	const struct command *nearest = NULL;
+	unsigned best = 4;
+
+	for (unsigned i = 0; i < command_count; i++) {
+		unsigned far = distance(noun, commands[i].noun) + distance(verb, commands[i].verb);
+
+		if (far < best) {
+			best = far;
+			nearest = &commands[i];
+		}
+	}
+	if (nearest != NULL)
+		fprintf(stderr, "offsite: there is no command \"%s %s\": did you mean \"offsite %s %s\"?\n", noun, verb,
+			nearest->noun, nearest->verb);
+	else
+		fprintf(stderr, "offsite: there is no command \"%s%s%s\": \"offsite --help\" lists them\n", noun,
+			verb[0] == 0 ? "" : " ", verb);
+	return EXIT_USAGE;
+}
+
+/* --- the command line --- */
+
+static const struct command *find_command(const char *noun, const char *verb)
+{
+	for (unsigned i = 0; i < command_count; i++) {
+		if (strcmp(commands[i].noun, noun) == 0 && strcmp(commands[i].verb, verb) == 0)
+			return &commands[i];
+	}
+	return NULL;
+}
+
+static bool is_noun(const char *word)
+{
+	for (unsigned i = 0; i < command_count; i++) {
+		if (strcmp(commands[i].noun, word) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Options may stand anywhere; the rest are words. False after a sentence about what is wrong. */
+static bool parse(int argc, char **argv, struct invocation *invocation, const char *words[5], int *out_words)
+{
+	struct option long_options[OPTIONS + 2] = { 0 };
+	int found;
+
+	for (unsigned i = 0; i < OPTIONS; i++)
+		long_options[i] = (struct option){ option_rows[i].name,
+						   option_rows[i].value == NULL ? no_argument : required_argument, NULL,
+						   LONG_OPTION + (int)i };
+	long_options[OPTIONS] = (struct option){ "version", no_argument, NULL, LONG_OPTION + OPTIONS };
+	opterr = 0;
+	while ((found = getopt_long(argc, argv, "-h", long_options, NULL)) != -1) {
+		if (found == 1 && *out_words < 5) {
+			words[(*out_words)++] = optarg;
+		} else if (found == 1) {
+			fprintf(stderr, "offsite: \"%s\" is one word too many\n", optarg);
+			return false;
+		} else if (found == '?') {
+			fprintf(stderr, "offsite: %s is no option, or lacks its value: see \"--help\"\n", argv[optind - 1]);
+			return false;
+		} else if (found == LONG_OPTION + OPTIONS) {
+			printf("offsite %s\n", OFFSITE_VERSION);
+			exit(EXIT_DONE);
+		} else {
+			invocation->options[found == 'h' ? OPTION_HELP : found - LONG_OPTION] = optarg == NULL ? "" : optarg;
+		}
+	}
+	return true;
+}
+
+static bool check(const struct invocation *invocation, int words)
+{
+	const struct command *command = invocation->command;
+
+	for (unsigned i = 0; i < OPTIONS; i++) {
+		if (invocation->options[i] != NULL && ((command->options | GLOBAL) & 1u << i) == 0) {
+			fprintf(stderr, "offsite: \"%s %s\" has no option --%s: see \"offsite %s %s --help\"\n", command->noun,
+				command->verb, option_rows[i].name, command->noun, command->verb);
+			return false;
+		}
+	}
+	if (words - 2 == command->argument_count)
+		return true;
+	fprintf(stderr, "offsite: write \"offsite %s %s%s%s\"\n", command->noun, command->verb,
+		command->arguments[0] == 0 ? "" : " ", command->arguments);
+	return false;
+}
+
+static int run(struct invocation *invocation)
+{
+	struct error error = { 0 };
+	int result = client_new(invocation->options[OPTION_DIR], invocation->options[OPTION_ENDPOINT], &invocation->client, &error);
+
+	if (result == 0) {
+		result = invocation->command->run(invocation, &error);
+		client_free(invocation->client);
+	}
+	if (result == 0)
+		return EXIT_DONE;
+	fprintf(stderr, "offsite: %s\n", error.text);
+	return result == -EINVAL ? EXIT_USAGE : EXIT_REFUSED;
+}
+
+int main(int argc, char **argv)
+{
+	struct invocation invocation = { 0 };
+	const char *words[5] = { "", "", "", "", "" };
+	int word_count = 0;
+	bool help;
+
+	if (!parse(argc, argv, &invocation, words, &word_count))
+		return EXIT_USAGE;
+	help = invocation.options[OPTION_HELP] != NULL;
+	if (word_count < 2 && (help || word_count == 0))
+		return help_all(help ? stdout : stderr, word_count == 1 ? words[0] : NULL);
+	if (word_count == 1 && is_noun(words[0]))
+		return help_all(stderr, words[0]);
+	invocation.command = find_command(words[0], words[1]);
+	if (invocation.command == NULL)
+		return unknown_command(words[0], words[1]);
+	if (help)
+		return help_one(invocation.command);
+	for (int i = 2; i < word_count; i++)
+		invocation.arguments[invocation.argument_count++] = words[i];
+	if (!check(&invocation, word_count))
+		return EXIT_USAGE;
+	curl_global_init(CURL_GLOBAL_DEFAULT);
+	return run(&invocation);
+}

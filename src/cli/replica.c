@@ -1,0 +1,183 @@
+/* offsite pair ..., offsite group ... */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/command.h"
+#include "cli/table.h"
+
+static const char *id_key(const struct invocation *invocation)
+{
+	return is_group(invocation) ? "ReplicaGroupId" : "ReplicaPairId";
+}
+
+/* How old the recovery point is, or "-". */
+static const char *age_of(const json_t *row, char out[32])
+{
+	const json_t *more = json_object_get(row, "Offsite");
+	uint64_t now = row_number(more, "NowMs"), wall = row_number(more, "RecoveryWallMs");
+
+	if (row_number(more, "RecoveryEpoch") == 0)
+		return "-";
+	if (json_is_true(json_object_get(more, "Idle")))
+		wall = now;
+	return text_age(now > wall ? now - wall : 0, out);
+}
+
+static void print_rows(const struct invocation *invocation, const json_t *rows)
+{
+	static const char *const headings[] = { "ID", "NAME", "STATE", "FROM", "TO", "RPO", "RECOVERY POINT", "MESSAGE", NULL };
+	struct table table;
+	char age[32];
+
+	table_init(&table, headings);
+	for (size_t i = 0; i < json_array_size(rows); i++) {
+		const json_t *row = json_array_get(rows, i);
+
+		table_add(&table, "%s", row_text(row, id_key(invocation)));
+		table_add(&table, "%s", row_text(row, is_group(invocation) ? "GroupName" : "PairName"));
+		table_add(&table, "%s", row_text(row, "Status"));
+		table_add(&table, "%s", row_text(row, "SourceZoneId"));
+		table_add(&table, "%s", row_text(row, "DestinationZoneId"));
+		table_add(&table, "%llu s", (unsigned long long)row_number(row, "RPO"));
+		table_add(&table, "%s", age_of(row, age));
+		table_add(&table, "%s", row_text(json_object_get(row, "Offsite"), "Reason"));
+	}
+	table_print(&table, stdout);
+}
+
+static void print_row(const struct invocation *invocation, const json_t *row)
+{
+	const json_t *more = json_object_get(row, "Offsite"), *pairs = json_object_get(row, "PairIds");
+	char age[32], dirty[32];
+
+	printf("%-15s %s\nname            %s\nstate           %s\nfrom            %s %s\nto              %s %s\n",
+	       invocation->command->noun, row_text(row, id_key(invocation)),
+	       row_text(row, is_group(invocation) ? "GroupName" : "PairName"), row_text(row, "Status"),
+	       row_text(row, "SourceZoneId"), row_text(row, "SourceDiskId"), row_text(row, "DestinationZoneId"),
+	       row_text(row, "DestinationDiskId"));
+	printf("RPO             %llu s\nrecovery point  %s old\nnot yet there   %s\n", (unsigned long long)row_number(row, "RPO"),
+	       age_of(row, age), text_size(row_number(more, "DirtyBytes"), dirty));
+	for (size_t i = 0; i < json_array_size(pairs); i++)
+		printf("pair            %s\n", json_string_value(json_array_get(pairs, i)));
+	if (row_text(row, "ReplicaGroupId")[0] != 0 && !is_group(invocation))
+		printf("group           %s\n", row_text(row, "ReplicaGroupId"));
+	if (row_text(more, "Reason")[0] != 0)
+		printf("message         %s\n", row_text(more, "Reason"));
+}
+
+int run_replica_list(struct invocation *invocation, struct error *error)
+{
+	json_t *rows = rows_of(invocation, invocation->command->noun, error);
+	const json_t *row = NULL;
+	char *text;
+
+	if (rows == NULL)
+		return -EPERM;
+	if (invocation->argument_count > 0) {
+		row = row_find(rows, invocation->command->noun, invocation->arguments[0], error);
+		if (row == NULL) {
+			json_decref(rows);
+			return -ENOENT;
+		}
+	}
+	if (invocation->options[OPTION_JSON] != NULL) {
+		text = json_dumps(row != NULL ? row : rows, JSON_INDENT(2));
+		puts(text);
+		free(text);
+	} else if (row != NULL) {
+		print_row(invocation, row);
+	} else {
+		print_rows(invocation, rows);
+	}
+	json_decref(rows);
+	return 0;
+}
+
+int run_pair_create(struct invocation *invocation, struct error *error)
+{
+	const char *const *options = invocation->options;
+	char region[64], zone[64], other[64];
+	json_t *rows;
+	const json_t *row;
+	int result = -ENOENT;
+
+	if (options[OPTION_DISK] == NULL || options[OPTION_TO] == NULL || options[OPTION_TO_DISK] == NULL)
+		return error_set(error, -EINVAL, "give --disk DISK --to ZONE --to-disk DISK");
+	if (sites_find(invocation, options[OPTION_TO], region, zone, other, error) < 0)
+		return -EPERM;
+	rows = rows_of(invocation, "disk", error);
+	row = rows == NULL ? NULL : row_find(rows, "disk", options[OPTION_DISK], error);
+	if (row != NULL)
+		result = call_simple(invocation, EBS, "CreateDiskReplicaPair", (struct parameter[]){
+			{ "RegionId", region }, { "SourceZoneId", zone }, { "DiskId", row_text(row, "DiskId") },
+			{ "DestinationRegionId", other }, { "DestinationZoneId", options[OPTION_TO] },
+			{ "DestinationDiskId", options[OPTION_TO_DISK] }, { "RPO", options[OPTION_RPO] },
+			{ "PairName", options[OPTION_NAME] }, { NULL, NULL } }, "ReplicaPairId", error);
+	json_decref(rows);
+	return result;
+}
+
+int run_group_create(struct invocation *invocation, struct error *error)
+{
+	const char *const *options = invocation->options;
+	char region[64], zone[64], other[64];
+
+	if (options[OPTION_TO] == NULL)
+		return error_set(error, -EINVAL, "give --to ZONE: the other site");
+	if (sites_find(invocation, options[OPTION_TO], region, zone, other, error) < 0)
+		return -EPERM;
+	return call_simple(invocation, EBS, "CreateDiskReplicaGroup", (struct parameter[]){
+		{ "RegionId", region }, { "SourceZoneId", zone }, { "DestinationRegionId", other },
+		{ "DestinationZoneId", options[OPTION_TO] }, { "RPO", options[OPTION_RPO] },
+		{ "GroupName", options[OPTION_NAME] }, { NULL, NULL } }, "ReplicaGroupId", error);
+}
+
+/* Where each verb leads. */
+static const char *const *states_of(const char *verb, bool one_shot)
+{
+	static const char *const running[] = { "normal", NULL }, *const stopped[] = { "stopped", NULL };
+	static const char *const failed_over[] = { "failovered", NULL }, *const deleted[] = { "deleted", NULL };
+
+	if (strcmp(verb, "start") == 0)
+		return one_shot ? stopped : running;
+	return strcmp(verb, "stop") == 0 ? stopped : strcmp(verb, "failover") == 0 ? failed_over : deleted;
+}
+
+int run_replica_change(struct invocation *invocation, struct error *error)
+{
+	const struct command *command = invocation->command;
+	bool one_shot = invocation->options[OPTION_ONE_SHOT] != NULL, failover = strcmp(command->verb, "failover") == 0;
+	json_t *rows = rows_of(invocation, command->noun, error);
+	const json_t *row = rows == NULL ? NULL : row_find(rows, command->noun, invocation->arguments[0], error);
+	const char *key = failover ? (is_group(invocation) ? "DestinationRegionId" : "DestinationRegion")
+				   : (is_group(invocation) ? "SourceRegionId" : "SourceRegion");
+	const char *id = row == NULL ? "" : row_text(row, id_key(invocation));
+	int result = -ENOENT;
+
+	if (row != NULL)
+		result = call_simple(invocation, EBS, command->action, (struct parameter[]){
+			{ "RegionId", row_text(row, key) }, { id_key(invocation), id }, { "OneShot", one_shot ? "true" : NULL },
+			{ NULL, NULL } }, NULL, error);
+	if (result == 0 && invocation->options[OPTION_WAIT] != NULL)
+		result = wait_for(invocation, command->noun, id, states_of(command->verb, one_shot), error);
+	json_decref(rows);
+	return result;
+}
+
+int run_group_member(struct invocation *invocation, struct error *error)
+{
+	json_t *groups = rows_of(invocation, "group", error), *pairs = groups == NULL ? NULL : rows_of(invocation, "pair", error);
+	const json_t *group = pairs == NULL ? NULL : row_find(groups, "group", invocation->arguments[0], error);
+	const json_t *pair = group == NULL ? NULL : row_find(pairs, "pair", invocation->arguments[1], error);
+	int result = -ENOENT;
+
+	if (pair != NULL)
+		result = call_simple(invocation, EBS, invocation->command->action, (struct parameter[]){
+			{ "RegionId", row_text(group, "SourceRegionId") },
+			{ "ReplicaGroupId", row_text(group, "ReplicaGroupId") },
+			{ "ReplicaPairId", row_text(pair, "ReplicaPairId") }, { NULL, NULL } }, NULL, error);
+	json_decref(groups);
+	json_decref(pairs);
+	return result;
+}
