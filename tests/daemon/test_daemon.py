@@ -97,7 +97,7 @@ def test_group_fails_over_as_one(two_sites):
 
 
 @pytest.mark.parametrize("parameters, status, code", [
-    ({"Action": "NoSuchThing"}, 404, "InvalidApi.NotFound"),
+    ({"Action": "NoSuchThing"}, 404, "InvalidAction.NotFound"),
     ({"Action": "DescribeDisks", "Version": "1999-01-01"}, 400, "InvalidVersion"),
     ({"Action": "DescribeDisks", "RegionId": ""}, 400, "MissingRegionId"),
     ({"Action": "DescribeDisks", "RegionId": "nowhere"}, 404, "InvalidRegionId.NotFound"),

@@ -120,7 +120,7 @@ static bool call_find_operation(struct call *call)
 				   "Version must be 2021-07-30 (EBS) or 2014-05-26 (ECS).");
 	call->operation = aliyun_find_operation((enum aliyun_product)product, action);
 	if (call->operation == NULL)
-		return aliyun_fail(&call->error, MHD_HTTP_NOT_FOUND, "InvalidApi.NotFound",
+		return aliyun_fail(&call->error, MHD_HTTP_NOT_FOUND, "InvalidAction.NotFound",
 				   "There is no action \"%.64s\" in version %s here.", action, version);
 	return true;
 }
@@ -137,7 +137,7 @@ void aliyun_on_request(void *data, struct http_request *request)
 	list_append(&aliyun->calls, &call->link);
 	request_id_make(call->request_id);
 	if (strcmp(http_request_path(request), "/") != 0) {
-		aliyun_fail(&call->error, MHD_HTTP_NOT_FOUND, "InvalidApi.NotFound", "The API is at the path \"/\".");
+		aliyun_fail(&call->error, MHD_HTTP_NOT_FOUND, "InvalidAction.NotFound", "The API is at the path \"/\".");
 		call_refuse(call);
 		return;
 	}
