@@ -100,6 +100,18 @@ void disk_set_writable(struct disk *disk, bool writable)
 	disk_retry(disk);
 }
 
+void disk_hold(struct disk *disk, bool held)
+{
+	disk->held = held;
+	if (!held)
+		disk_retry(disk);
+}
+
+uint64_t disk_writes_in_flight(const struct disk *disk)
+{
+	return disk->write_count;
+}
+
 void disk_fail(struct disk *disk, int code, const char *what)
 {
 	if (disk->failure != 0)
@@ -179,7 +191,7 @@ static bool disk_admit(struct disk *disk, struct disk_request *request)
 		disk_end(request, disk->failure != 0 ? -EIO : -EROFS);
 		return true;
 	}
-	if (disk->tracking == TRACKING_EXPECTED || disk->tracking == TRACKING_LOADING)
+	if (disk->held || disk->tracking == TRACKING_EXPECTED || disk->tracking == TRACKING_LOADING)
 		return false;
 	if (disk->tracking == TRACKING_ON) {
 		if (!intent_is_durable(&disk->intent, first_extent, last_extent)) { /* W1 */

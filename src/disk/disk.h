@@ -67,5 +67,9 @@ int disk_failure(const struct disk *disk);
 
 /* A refused disk answers writes with -EROFS (it is a secondary, or superseded). Reads pass. */
 void disk_set_writable(struct disk *disk, bool writable);
+/* A held disk lets new writes wait: those admitted before go on. For the last short epoch of a switchover. */
+void disk_hold(struct disk *disk, bool held);
+/* Writes admitted and not answered. */
+uint64_t disk_writes_in_flight(const struct disk *disk);
 
 #endif

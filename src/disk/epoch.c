@@ -32,6 +32,38 @@ uint64_t disk_dirty_blocks(const struct disk *disk)
 	return disk_open_blocks(disk) + disk_closed_blocks(disk);
 }
 
+uint64_t disk_dirty_word_count(const struct disk *disk)
+{
+	return bitmap_words(disk->blocks);
+}
+
+bool disk_dirty_words(const struct disk *disk, uint64_t word, uint32_t count, uint64_t *out_words)
+{
+	uint64_t any = 0;
+
+	assert(disk->tracking == TRACKING_ON && word + count <= bitmap_words(disk->blocks));
+	for (uint32_t i = 0; i < count; i++) {
+		out_words[i] = disk->map.open[word + i] | disk->map.closed[word + i];
+		any |= out_words[i];
+	}
+	return any != 0;
+}
+
+void disk_add_dirty(struct disk *disk, uint64_t word, uint32_t count, const uint64_t *words)
+{
+	uint64_t block = 0, end = (uint64_t)count * 64;
+
+	assert(disk->tracking == TRACKING_ON);
+	while ((block = bitmap_next_set(words, block, end)) != BITMAP_NONE && 64 * word + block < disk->blocks) {
+		uint64_t stop = bitmap_next_clear(words, block, end), first = 64 * word + block, left = disk->blocks - first;
+
+		if (stop == BITMAP_NONE)
+			stop = end;
+		change_map_set(&disk->map, first, stop - block < left ? stop - block : left);
+		block = stop;
+	}
+}
+
 uint64_t disk_run_bytes(const struct disk *disk, const struct disk_run *run)
 {
 	uint64_t start = run->first * DISK_BLOCK_SIZE, end = (run->first + run->count) * DISK_BLOCK_SIZE;

@@ -39,6 +39,13 @@ uint64_t disk_dirty_blocks(const struct disk *disk);
 uint64_t disk_open_blocks(const struct disk *disk);
 uint64_t disk_closed_blocks(const struct disk *disk);
 
+/* Copies `count` words of the map (a bit a block, from block 64 * word on): what is dirty. False when all are zero. */
+bool disk_dirty_words(const struct disk *disk, uint64_t word, uint32_t count, uint64_t *out_words);
+uint64_t disk_dirty_word_count(const struct disk *disk);
+/* Counts blocks as changed because the other side may have changed them; bits past the end are left out. Not durable here:
+ * who says so says it again until it is proven. */
+void disk_add_dirty(struct disk *disk, uint64_t word, uint32_t count, const uint64_t *words);
+
 /* Told at the first write after a time with no block in the open epoch. */
 void disk_on_dirty(struct disk *disk, void (*on_dirty)(void *data), void *data);
 

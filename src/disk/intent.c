@@ -96,18 +96,24 @@ static void intent_ready(struct intent *intent, int result)
 	intent->on_ready(intent->data, result);
 }
 
+static void on_stable(struct env_io *io, int result)
+{
+	intent_ready(io->data, result);
+}
+
 static void on_loaded(struct env_io *io, int result)
 {
 	struct intent *intent = io->data;
 
-	for (uint64_t page = 0; result == 0 && page < intent->page_count; page++)
+	if (result < 0) {
+		intent_ready(intent, result);
+		return;
+	}
+	for (uint64_t page = 0; page < intent->page_count; page++)
 		page_decode(intent, page);
-	intent_ready(intent, result);
-}
-
-static void on_made(struct env_io *io, int result)
-{
-	intent_ready(io->data, result);
+	/* What a killed process had written and not synced is read back, and may still be lost with the power. */
+	intent->io = (struct env_io){ .on_done = on_stable, .data = intent };
+	env_file_sync(intent->file, &intent->io);
 }
 
 static void on_made_written(struct env_io *io, int result)
@@ -118,7 +124,7 @@ static void on_made_written(struct env_io *io, int result)
 		intent_ready(intent, result);
 		return;
 	}
-	intent->io = (struct env_io){ .on_done = on_made, .data = intent };
+	intent->io = (struct env_io){ .on_done = on_stable, .data = intent };
 	env_file_sync(intent->file, &intent->io);
 }
 
@@ -141,7 +147,7 @@ static void intent_make(struct intent *intent, bool all)
 	result = env_file_resize(intent->file, size);
 	intent->io = (struct env_io){ .on_done = on_made_written, .data = intent };
 	if (result < 0) {
-		intent->io.on_done = on_made;
+		intent->io.on_done = on_stable;
 		env_defer(intent->env, &intent->io);
 		return;
 	}

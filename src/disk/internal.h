@@ -25,7 +25,7 @@ struct disk {
 	char metadata_path[512];
 	uint64_t blocks, extents;
 	int failure;
-	bool writable;
+	bool writable, held;
 
 	struct list writes;   /* admitted and not ended: WRITE, ZERO, TRIM */
 	struct list waiting;  /* not admitted yet, in order */

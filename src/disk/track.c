@@ -129,6 +129,8 @@ void disk_untrack(struct disk *disk)
 	char name[sizeof disk->id + 8], path[sizeof disk->metadata_path + 16];
 
 	assert(disk->tracking != TRACKING_LOADING);
+	if (disk->tracking == TRACKING_OFF)
+		return;
 	if (disk->tracking == TRACKING_ON) {
 		disk_epoch_abandon(disk);
 		assert(disk->intent.writes_in_flight == 0 && !disk->cooling);

@@ -33,7 +33,8 @@ static void on_message(struct engine *engine, struct link *link, const struct fr
 /* Which half of a unit a frame is for. */
 static bool is_for_sender(enum frame_type type)
 {
-	return type == FRAME_UNIT_STATE || type == FRAME_SYNC_ACK || type == FRAME_EPOCH_ACK || type == FRAME_FLOW;
+	return type == FRAME_UNIT_STATE || type == FRAME_CHANGES || type == FRAME_SYNC_ACK || type == FRAME_EPOCH_ACK ||
+	       type == FRAME_FLOW;
 }
 
 static void on_sender_frame(struct unit *unit, const struct frame_header *header, const uint8_t *payload)
@@ -43,6 +44,8 @@ static void on_sender_frame(struct unit *unit, const struct frame_header *header
 
 	if (header->type == FRAME_UNIT_STATE)
 		handshake_on_state(unit, header, payload);
+	else if (header->type == FRAME_CHANGES)
+		changes_on_piece(unit, header, payload);
 	else if (header->term != unit->record.term || header->epoch != epoch)
 		return; /* of an epoch given up since */
 	else if (header->type == FRAME_SYNC_ACK)
@@ -154,6 +157,8 @@ static void on_tick(struct env_timer *timer)
 		if (unit->step == STEP_NONE && unit_follows(unit) && unit->record.committed > unit->record.applied &&
 		    !unit->receiver.committing)
 			apply_start(unit);
+		if (unit->step == STEP_NONE)
+			unit_forget_changes(unit);
 		unit_step_continue(unit);
 	}
 	env_timer_start(engine->env, timer, env_now_ns(engine->env) + TICK_NS);

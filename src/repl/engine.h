@@ -63,16 +63,19 @@ struct unit_status {
 	enum unit_state state;
 	bool linked;              /* the peer is connected and agreed in the handshake */
 	bool idle;                /* nothing has changed since the recovery point: it is as good as now */
-	bool consistent;          /* the first full sync is complete: there is a recovery point */
+	bool consistent;          /* the secondary holds a recovery point */
+	bool diverged;            /* the secondary holds what it wrote itself, as a primary, until the first epoch is committed */
+	bool changing;            /* a failover, promotion, demotion or switchover is at work */
 	uint64_t term;
 	uint64_t epoch;           /* primary: the open one; secondary: the newest committed */
 	uint64_t recovery_epoch;  /* newest committed at the secondary, as far as this side knows; 0: none */
 	uint64_t recovery_wall_ms;/* when that epoch was cut */
-	uint64_t dirty_bytes;     /* primary: changed and not committed at the secondary */
+	uint64_t dirty_bytes;     /* changed here and not proven at the other side */
 	uint64_t total_bytes;     /* this copy (full sync or cycle): bytes to look at */
 	uint64_t done_bytes;      /* of them done */
 	uint64_t rate_bytes;      /* per second, over the last seconds, as shipped or received */
 	uint64_t shipped_bytes;   /* since start of the daemon: frames' payloads to the peer */
+	uint64_t pause_ms;        /* how long the last switchover held writes at this side; 0: none yet */
 	uint64_t abandoned;       /* epochs given up and merged since start of the daemon */
 	char reason[160];         /* why it waits or failed, one sentence; "" when all is well */
 };
@@ -143,8 +146,19 @@ int engine_start_unit(struct engine *engine, const char *id, bool one_shot, stru
 /* Primary: stop shipping. The open cycle is abandoned, the secondary keeps its last recovery point. */
 int engine_stop_unit(struct engine *engine, const char *id, struct error *error);
 /* Secondary: finish applying the newest committed epoch, discard anything later, raise the term, track changes, become
- * writable. Completes by an on_unit with state FAILED_OVER. -ENODATA before the first full sync is complete. */
+ * writable. Completes by an on_unit with state FAILED_OVER. -ENODATA without a recovery point: before the first full sync, or the
+ * first reverse epoch, is complete. */
 int engine_failover_unit(struct engine *engine, const char *id, struct error *error);
+/* Gives up the lead, so that the other site can take it: the disks become read-only, and this side follows.
+ * hand_over false (reprotect, cancel): at once; what was written here and never committed there counts as diverged, and is
+ * overwritten by the first epoch that the new primary commits. hand_over true (planned switchover): the last changes are
+ * committed at the other side first, writes waiting meanwhile; -EAGAIN when the unit is not in step. Given up, with the
+ * unit leading as before and the reason in its status, when the link breaks or the last epoch takes too long. Completes by
+ * an on_unit with role secondary (or still primary) and `changing` false. */
+int engine_demote_unit(struct engine *engine, const char *id, bool hand_over, struct error *error);
+/* Takes the lead, with a term of term_min or more; only when the other side is known to follow. Completes by an on_unit with role
+ * primary, state STOPPED and `changing` false. */
+int engine_promote_unit(struct engine *engine, const char *id, uint64_t term_min, struct error *error);
 int engine_set_rpo(struct engine *engine, const char *id, uint32_t rpo_ms, struct error *error);
 /* False when unknown. */
 bool engine_unit_status(struct engine *engine, const char *id, struct unit_status *out_status);

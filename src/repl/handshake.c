@@ -4,12 +4,18 @@
  *   H1 no unit of this lineage, none of this name      -> unknown unit
  *   H2 no unit of this lineage, but one of this name   -> unrelated
  *   H3 my term is higher                               -> superseded
- *   H4 I am not a secondary                            -> not secondary
+ *   H4 I am not a secondary                            -> not secondary; if the primary's term is higher than mine and I was
+ *                                                         one myself, I learn that I am superseded
  *   H5 I have failed                                   -> failed
  *   H6 the primary saw a later epoch committed here    -> behind (restored from an old backup)
- *   H7 disks differ in number or size                  -> disks differ
- *   H8 otherwise                                       -> welcome; a higher term of the primary is taken over, durably
- * The primary checks on its side that the copy is the one it has synced (P1), and that it is not behind (P2). */
+ *   H7 I saw a later epoch proven to the primary       -> primary old (it was restored from an old backup)
+ *   H8 disks differ in number or size                  -> disks differ
+ *   H9 otherwise                                       -> welcome; a higher term of the primary is taken over, durably. Whether
+ *                                                         I am in step, one epoch ahead (an acknowledgement was lost),
+ *                                                         have diverged or hold a first copy half done is in `content`
+ *                                                         and `committed`; if I have diverged I tell what I changed first
+ * The primary checks on its side that the copy is the one it has synced (P1), and that it is not behind (P2). What the
+ * superseded side holds that the other lacks is counted and told (unit_supersede): no side wins by itself. */
 #include <stdio.h>
 #include <string.h>
 
@@ -26,7 +32,7 @@ static void handshake_answer(struct link *link, const struct frame_header *offer
 	memcpy(header.lineage, offer->lineage, sizeof header.lineage);
 	if (unit != NULL) {
 		header.term = unit->record.term;
-		state.consistent = unit->record.consistent;
+		state.content = unit->record.content;
 		state.committed = unit->record.committed;
 		state.wall_ms = unit->record.committed_wall_ms;
 		state.copy = unit->record.copy;
@@ -67,28 +73,48 @@ static enum frame_verdict handshake_decide(const struct unit *unit, const struct
 		return FRAME_VERDICT_NOT_SECONDARY; /* H4 */
 	if (unit->state == UNIT_FAILED)
 		return FRAME_VERDICT_FAILED; /* H5 */
-	if (offer->committed > unit->record.committed)
+	if (unit->record.committed < offer->floor)
 		return FRAME_VERDICT_BEHIND; /* H6 */
+	if (offer->committed < unit->record.floor)
+		return FRAME_VERDICT_PRIMARY_OLD; /* H7 */
 	if (!handshake_disks_match(unit, offer))
-		return FRAME_VERDICT_DISKS_DIFFER; /* H7 */
-	return FRAME_VERDICT_WELCOME; /* H8 */
+		return FRAME_VERDICT_DISKS_DIFFER; /* H8 */
+	return FRAME_VERDICT_WELCOME; /* H9 */
+}
+
+void handshake_welcome_peer(struct unit *unit, uint64_t round, uint64_t pieces)
+{
+	struct frame_state state = { .verdict = FRAME_VERDICT_WELCOME, .content = unit->record.content,
+		.committed = unit->record.committed, .wall_ms = unit->record.committed_wall_ms, .copy = unit->record.copy };
+	uint8_t payload[FRAME_STATE_SIZE];
+	struct frame_header header;
+
+	receiver_attach(unit);
+	frame_state_encode(&state, payload);
+	unit_header(unit, FRAME_UNIT_STATE, round, pieces, &header);
+	link_send_small(unit->peer, &header, payload, sizeof payload);
+}
+
+static void handshake_accept(struct unit *unit)
+{
+	if (unit->record.content == COPY_DIVERGED)
+		changes_tell(unit);
+	else
+		handshake_welcome_peer(unit, 0, 0);
 }
 
 static void on_term_written(struct record_write *write, int result)
 {
 	struct unit *unit = write->data;
-	struct frame_header header;
 
 	unit->record_writing = false;
 	if (result < 0) {
 		unit_fail(unit, "writing the unit's record", result);
 		return;
 	}
-	if (!unit_follows(unit) || !link_is_up(unit->peer))
-		return;
-	unit_header(unit, FRAME_UNIT_STATE, 0, 0, &header);
-	receiver_attach(unit);
-	handshake_answer(unit->peer, &header, unit, FRAME_VERDICT_WELCOME, "");
+	if (unit_follows(unit) && unit->wish == WISH_NONE && link_is_up(unit->peer))
+		handshake_accept(unit);
+	unit_step_continue(unit);
 }
 
 void handshake_on_offer(struct engine *engine, struct link *link, const struct frame_header *header, const uint8_t *payload)
@@ -105,19 +131,27 @@ void handshake_on_offer(struct engine *engine, struct link *link, const struct f
 		return;
 	}
 	/* A commit that outlived its link must end first: its staging file would be taken for the next epoch. */
-	if (unit->step != STEP_NONE || unit->failover_wanted || unit->record_writing || unit->receiver.committing ||
+	if (unit->step != STEP_NONE || unit->wish != WISH_NONE || unit->record_writing || unit->receiver.committing ||
 	    unit->peer != link)
 		return; /* busy: the primary offers again */
 	verdict = handshake_decide(unit, header, &offer);
+	unit->receiver.peer_committed = offer.committed;
+	unit->receiver.peer_copy = offer.copy;
 	if (verdict == FRAME_VERDICT_WELCOME && header->term > unit->record.term) {
+		if (unit->applier.running)
+			return; /* the record has one writer at a time, or the newest `applied` would be lost */
 		unit->record.term = header->term;
 		unit->record_writing = true;
 		record_write(&unit->file, &unit->record_write, &unit->record, on_term_written, unit);
 		return;
 	}
-	if (verdict == FRAME_VERDICT_WELCOME)
-		receiver_attach(unit);
+	if (verdict == FRAME_VERDICT_WELCOME) {
+		handshake_accept(unit);
+		return;
+	}
 	handshake_answer(link, header, unit, verdict, verdict == FRAME_VERDICT_FAILED ? unit->reason : "");
+	if (verdict == FRAME_VERDICT_NOT_SECONDARY && header->term > unit->record.term)
+		unit_supersede(unit, header->term);
 }
 
 static void on_copy_written(struct record_write *write, int result)
@@ -135,24 +169,26 @@ static void handshake_welcome(struct unit *unit, const struct frame_state *state
 {
 	struct record *record = &unit->record;
 
-	if (record->copy != 0 && record->copy != state->copy) { /* P1 */
+	if (record->peer_copy != 0 && record->peer_copy != state->copy) { /* P1 */
 		sender_wait(unit, "the copy at the other site is not the one that was synced: delete the pair and make it anew");
 		return;
 	}
-	if (state->committed < record->committed) { /* P2 */
+	if (state->committed < record->floor) { /* P2 */
 		sender_wait(unit, frame_verdict_text(FRAME_VERDICT_BEHIND));
 		return;
 	}
-	unit->sender.peer_consistent = state->consistent;
-	if (record->copy == state->copy && record->committed == state->committed) {
+	if (record->peer_copy == state->copy && record->content == state->content &&
+	    (state->content != COPY_POINT || record->committed == state->committed)) {
 		sender_welcomed(unit);
 		return;
 	}
 	/* Durable before anything rests on it: which copy this is, and that an epoch whose acknowledgement was lost is there. */
-	record->copy = state->copy;
-	record->committed = state->committed;
-	record->committed_wall_ms = state->wall_ms;
-	record->consistent = state->consistent;
+	record->peer_copy = state->copy;
+	record->content = state->content;
+	if (state->content == COPY_POINT) {
+		record->committed = record->floor = state->committed;
+		record->committed_wall_ms = state->wall_ms;
+	}
 	unit->sender.record_writing = true;
 	record_write(&unit->file, &unit->sender.record_write, record, on_copy_written, unit);
 }
@@ -165,7 +201,7 @@ void handshake_on_state(struct unit *unit, const struct frame_header *header, co
 	    !frame_state_decode(payload, header->payload_size, &state))
 		return;
 	if (state.verdict == FRAME_VERDICT_WELCOME) {
-		if (unit->sender.phase == SENDER_OFFERING && !unit->sender.record_writing)
+		if (unit->sender.phase == SENDER_OFFERING && !unit->sender.record_writing && changes_are_complete(unit, header))
 			handshake_welcome(unit, &state);
 		return;
 	}

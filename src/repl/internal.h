@@ -46,6 +46,13 @@ struct engine_disk {
 
 /* --- the sender --- */
 
+/* A planned switchover, seen from the side that gives up the lead. */
+enum handover {
+	HANDOVER_NONE,
+	HANDOVER_WANTED,  /* catching up, with writes going on */
+	HANDOVER_HOLDING, /* the last epoch: writes wait */
+};
+
 enum sender_phase {
 	SENDER_OFF,        /* not started, or nobody to talk to */
 	SENDER_OFFERING,   /* offer sent, waiting for the state */
@@ -83,7 +90,10 @@ struct sender {
 	bool started, one_shot;
 	bool offered_ever;
 	bool commit_needed;  /* the secondary has no recovery point yet, or a start wants one */
-	bool peer_consistent;
+	enum handover handover;
+	uint32_t handover_cycles;
+	uint64_t hold_ns;      /* when writes began to wait */
+	uint64_t changes_round, changes_count; /* pieces of the peer's map taken over in this handshake */
 	uint64_t generation; /* grows whenever what is in flight loses its meaning */
 	uint64_t epoch;      /* the open one */
 	uint64_t closed_epoch, closed_wall_ms;
@@ -105,8 +115,19 @@ struct sender {
 
 /* --- the receiver --- */
 
+/* Tells the primary what this side alone may have changed, piece by piece, before the welcome (changes.c). */
+struct teller {
+	bool active;
+	uint64_t round;          /* of the handshake; pieces of an older one mean nothing */
+	uint64_t told, acked;    /* pieces */
+	uint32_t disk;
+	uint64_t word;           /* next to look at */
+};
+
 struct receiver {
 	bool attached;        /* a primary has been welcomed on the present link */
+	struct teller teller;
+	uint64_t peer_committed, peer_copy; /* as offered: durable at the primary */
 	uint64_t generation;
 	uint64_t epoch;       /* being staged; 0: none */
 	uint64_t next_sequence;
@@ -153,11 +174,20 @@ struct unit_disk {
 	struct disk *disk;
 };
 
-enum unit_step { /* opening and failing over, one at a time */
+enum unit_step { /* opening and changing sides, one at a time */
 	STEP_NONE,
-	STEP_LOADING,  /* record, then tracking */
-	STEP_FAILING_OVER,
-	STEP_REMOVING,
+	STEP_LOADING,      /* record, then tracking */
+	STEP_FAILING_OVER, /* from here on: tracking, where it is needed, then the record */
+	STEP_PROMOTING,
+	STEP_DEMOTING,
+};
+
+/* What an operator asked for, until what it has to wait for has ended and its step begins. */
+enum unit_wish {
+	WISH_NONE,
+	WISH_FAIL_OVER,
+	WISH_PROMOTE,
+	WISH_DEMOTE,
 };
 
 struct unit {
@@ -167,7 +197,10 @@ struct unit {
 	struct link *peer;
 	enum unit_state state;
 	enum unit_step step;
-	bool failover_wanted;
+	enum unit_wish wish;
+	uint64_t wish_term;
+	struct env_timer step_timer;
+	bool handed_over; /* STEP_DEMOTING: the other side holds every byte */
 	struct record record;
 	struct record_file file;
 	bool file_open;
@@ -183,7 +216,7 @@ struct unit {
 	uint32_t in_flight; /* I/O of the unit's own, of whatever kind */
 	/* for people */
 	char reason[160];
-	uint64_t total_bytes, done_bytes, shipped_bytes, abandoned;
+	uint64_t total_bytes, done_bytes, shipped_bytes, abandoned, pause_ms;
 	uint64_t rate_bytes, rate_mark_ns, rate_mark_bytes, rate_total;
 	uint64_t told_ns;
 };
@@ -197,6 +230,9 @@ bool unit_leads(const struct unit *unit);
 bool unit_follows(const struct unit *unit);
 void unit_header(const struct unit *unit, enum frame_type type, uint64_t epoch, uint64_t sequence, struct frame_header *out);
 void unit_step_continue(struct unit *unit);
+void unit_handed_over(struct unit *unit);
+/* A secondary at a point in time has nothing to tell: its own changes are forgotten. False while that has to wait. */
+bool unit_forget_changes(struct unit *unit);
 void unit_supersede(struct unit *unit, uint64_t term);
 struct unit *unit_find(struct engine *engine, const char *id);
 struct unit *unit_find_lineage(struct engine *engine, const uint8_t lineage[ENGINE_LINEAGE_SIZE]);
@@ -207,7 +243,15 @@ void unit_free(struct unit *unit);
 /* handshake.c */
 void handshake_on_offer(struct engine *engine, struct link *link, const struct frame_header *header, const uint8_t *payload);
 void handshake_on_state(struct unit *unit, const struct frame_header *header, const uint8_t *payload);
+void handshake_welcome_peer(struct unit *unit, uint64_t round, uint64_t pieces);
 void handshake_refuse(struct unit *unit, enum frame_verdict verdict, const char *reason);
+
+/* changes.c */
+void changes_tell(struct unit *unit);
+void changes_on_ack(struct unit *unit, const struct frame_header *header);
+void changes_on_piece(struct unit *unit, const struct frame_header *header, const uint8_t *payload);
+/* Whether every piece that the peer has told is here. */
+bool changes_are_complete(const struct unit *unit, const struct frame_header *state);
 
 /* sender.c */
 void sender_init(struct unit *unit);
@@ -224,6 +268,9 @@ void sender_shipped(struct unit *unit); /* every block of the closed epoch is on
 bool sender_may_send(const struct unit *unit);
 void sender_sent(struct unit *unit, uint64_t bytes);
 void sender_cut_soon(struct unit *unit);
+void sender_hand_over(struct unit *unit);
+/* The peer is at work on the handshake: it is not asked again so soon. */
+void sender_patience(struct unit *unit);
 
 /* ship.c */
 void ship_pump(struct unit *unit);

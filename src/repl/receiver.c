@@ -99,6 +99,7 @@ static void receiver_discard(struct unit *unit)
 	receiver->staged_bytes = receiver->frames = 0;
 	receiver->ended = false;
 	receiver->sync_barrier = 0;
+	receiver->teller.active = false;
 }
 
 void receiver_attach(struct unit *unit)
@@ -107,7 +108,7 @@ void receiver_attach(struct unit *unit)
 	unit->receiver.attached = true;
 	unit->receiver.idle = false;
 	unit->total_bytes = unit->done_bytes = 0;
-	unit_move(unit, unit->record.consistent ? UNIT_CATCHING_UP : UNIT_FULL_SYNC, "");
+	unit_move(unit, unit->record.content == COPY_PARTIAL ? UNIT_FULL_SYNC : UNIT_CATCHING_UP, "");
 }
 
 void receiver_detach(struct unit *unit, const char *reason)
@@ -242,6 +243,7 @@ static void on_committed(struct record_write *write, int result)
 		return;
 	}
 	unit->record = write->record;
+	receiver->peer_committed = unit->record.committed;
 	log_event(LOG_DEBUG, "unit.recovery_point", "unit=%s epoch=%llu bytes=%llu", unit->spec.id,
 		  (unsigned long long)unit->record.committed, (unsigned long long)unit->record.staged_bytes);
 	if (receiver->attached && receiver->epoch == unit->record.committed) {
@@ -249,6 +251,7 @@ static void on_committed(struct record_write *write, int result)
 		receiver_discard(unit);
 		unit_move(unit, UNIT_CYCLING, "");
 	}
+	unit_forget_changes(unit);
 	unit_tell(unit, true);
 	if (unit->record.committed > unit->record.applied)
 		apply_start(unit);
@@ -262,7 +265,10 @@ static void commit_write_record(struct unit *unit)
 
 	next.committed = receiver->epoch;
 	next.committed_wall_ms = receiver->end.wall_ms;
-	next.consistent = true;
+	next.content = COPY_POINT;
+	/* The primary cut this epoch: it has on stable storage what it offered, or the epoch committed here since. */
+	next.floor = receiver->peer_committed;
+	next.peer_copy = receiver->peer_copy;
 	next.stage = receiver->stage;
 	next.staged_bytes = receiver->staged_bytes;
 	next.frames = receiver->frames;
@@ -393,8 +399,8 @@ static void on_sync_data(struct unit *unit, const struct frame_header *header, c
 	struct placed *placed;
 	uint8_t *copy;
 
-	if (unit->record.consistent)
-		return; /* a copy that is a point in time is never written in place */
+	if (unit->record.content != COPY_PARTIAL)
+		return; /* a copy that was once whole is never written in place */
 	placed = memory_new(1, sizeof *placed);
 	copy = malloc(size);
 	if (copy == NULL)
@@ -421,7 +427,11 @@ void receiver_on_frame(struct unit *unit, const struct frame_header *header, con
 			handshake_refuse(unit, FRAME_VERDICT_SUPERSEDED, "");
 		return;
 	}
-	if (!receiver->attached || unit->failover_wanted)
+	if (header->type == FRAME_CHANGES_ACK) {
+		changes_on_ack(unit, header);
+		return;
+	}
+	if (!receiver->attached || unit->wish != WISH_NONE)
 		return;
 	if ((header->type == FRAME_EPOCH_DATA || header->type == FRAME_EPOCH_END) && header->epoch <= unit->record.committed)
 		return; /* late: committed already */

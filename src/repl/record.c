@@ -11,7 +11,14 @@
 static const uint8_t record_magic[4] = { 'O', 'F', 'S', 'U' };
 
 #define VERSION 1u
-#define CHECKSUM_AT 112u
+#define CHECKSUM_AT 128u
+
+const char *record_condition_name(enum record_condition condition)
+{
+	static const char *const names[RECORD_CONDITIONS] = { "leading", "following", "failed-over", "superseded" };
+
+	return condition < RECORD_CONDITIONS ? names[condition] : "?";
+}
 
 void record_encode(const struct record *record, uint64_t sequence, uint8_t slot[RECORD_SLOT_SIZE])
 {
@@ -22,7 +29,7 @@ void record_encode(const struct record *record, uint64_t sequence, uint8_t slot[
 	memcpy(slot + 16, record->lineage, sizeof record->lineage);
 	put_le64(slot + 32, record->term);
 	put_le32(slot + 40, (uint32_t)record->condition);
-	put_le32(slot + 44, record->consistent);
+	put_le32(slot + 44, (uint32_t)record->content);
 	put_le64(slot + 48, record->copy);
 	put_le64(slot + 56, record->committed);
 	put_le64(slot + 64, record->committed_wall_ms);
@@ -32,6 +39,8 @@ void record_encode(const struct record *record, uint64_t sequence, uint8_t slot[
 	put_le64(slot + 88, record->staged_bytes);
 	put_le64(slot + 96, record->epoch_reserved);
 	put_le64(slot + 104, record->frames);
+	put_le64(slot + 112, record->floor);
+	put_le64(slot + 120, record->peer_copy);
 	put_le64(slot + CHECKSUM_AT, hash_xxh3(slot, CHECKSUM_AT));
 }
 
@@ -39,12 +48,12 @@ uint64_t record_decode(const uint8_t slot[RECORD_SLOT_SIZE], struct record *out_
 {
 	if (memcmp(slot, record_magic, sizeof record_magic) != 0 || get_le32(slot + 4) != VERSION ||
 	    get_le64(slot + CHECKSUM_AT) != hash_xxh3(slot, CHECKSUM_AT) || get_le32(slot + 40) >= RECORD_CONDITIONS ||
-	    get_le32(slot + 44) > 1 || get_le32(slot + 80) > 1)
+	    get_le32(slot + 44) >= COPY_CONTENTS || get_le32(slot + 80) > 1)
 		return 0;
 	memcpy(out_record->lineage, slot + 16, sizeof out_record->lineage);
 	out_record->term = get_le64(slot + 32);
 	out_record->condition = (enum record_condition)get_le32(slot + 40);
-	out_record->consistent = get_le32(slot + 44) == 1;
+	out_record->content = (enum copy_content)get_le32(slot + 44);
 	out_record->copy = get_le64(slot + 48);
 	out_record->committed = get_le64(slot + 56);
 	out_record->committed_wall_ms = get_le64(slot + 64);
@@ -54,10 +63,12 @@ uint64_t record_decode(const uint8_t slot[RECORD_SLOT_SIZE], struct record *out_
 	out_record->staged_bytes = get_le64(slot + 88);
 	out_record->epoch_reserved = get_le64(slot + 96);
 	out_record->frames = get_le64(slot + 104);
+	out_record->floor = get_le64(slot + 112);
+	out_record->peer_copy = get_le64(slot + 120);
 	return get_le64(slot + 8);
 }
 
-static void on_loaded(struct env_io *io, int result)
+static void on_loaded_synced(struct env_io *io, int result)
 {
 	struct record_file *file = io->data;
 	struct record first = { 0 }, second = { 0 };
@@ -70,6 +81,20 @@ static void on_loaded(struct env_io *io, int result)
 	file->sequence = first_sequence > second_sequence ? first_sequence : second_sequence;
 	file->writing = false;
 	file->on_loaded(file->data, result, file->sequence > 0, first_sequence > second_sequence ? &first : &second);
+}
+
+/* A killed process may have written a slot and not synced it: it is read back, and could still be lost with the power. So
+ * it is made stable before anybody acts on it. */
+static void on_loaded(struct env_io *io, int result)
+{
+	struct record_file *file = io->data;
+
+	if (result < 0) {
+		on_loaded_synced(io, result);
+		return;
+	}
+	file->io = (struct env_io){ .on_done = on_loaded_synced, .data = file };
+	env_file_sync(file->file, &file->io);
 }
 
 int record_open(struct record_file *file, struct env *env, const char *path,

@@ -9,8 +9,8 @@
  *       16   16 lineage
  *       32    8 term
  *       40    4 condition         enum record_condition
- *       44    4 consistent        the first full sync is complete
- *       48    8 copy              secondary: random, its own; primary: of the secondary it has synced
+ *       44    4 content           of the secondary's disks, as far as this side knows (enum copy_content)
+ *       48    8 copy              random, made with this side's copy
  *       56    8 committed         newest epoch committed at the secondary (primary: proven to it)
  *       64    8 committed_wall_ms wall clock of the primary at its cut
  *       72    8 applied           secondary: newest epoch wholly on the disks
@@ -19,7 +19,10 @@
  *       88    8 staged_bytes      of the committed epoch
  *       96    8 epoch_reserved    primary: epochs below may have been used
  *      104    8 frames            data frames of the committed epoch
- *      112    8 checksum          XXH3 of bytes 0 to 111
+ *      112    8 floor             the peer has `floor` on stable storage as proven: if it ever knows less, it was restored
+ *                               from an old backup
+ *      120    8 peer_copy         of the other side's copy, 0: not known yet
+ *      128    8 checksum          XXH3 of bytes 0 to 127
  * Unknown versions are refused. */
 #ifndef REPL_RECORD_H
 #define REPL_RECORD_H
@@ -29,9 +32,10 @@
 
 #include "base/list.h"
 #include "env/env.h"
+#include "wire/frame.h"
 
 #define RECORD_SLOT_SIZE 4096u
-#define RECORD_SIZE 120u
+#define RECORD_SIZE 136u
 
 enum record_condition {
 	RECORD_LEADING,     /* a primary */
@@ -40,19 +44,21 @@ enum record_condition {
 	RECORD_SUPERSEDED,  /* was a primary, the peer has a higher term */
 	RECORD_CONDITIONS,
 };
+const char *record_condition_name(enum record_condition condition);
 
 struct record {
 	uint8_t lineage[16];
 	uint64_t term;
 	enum record_condition condition;
-	bool consistent;
-	uint64_t copy;
+	enum copy_content content;
+	uint64_t copy, peer_copy;
 	uint64_t committed, committed_wall_ms, applied;
 	uint32_t stage;
 	uint32_t disk_count;
 	uint64_t staged_bytes;
 	uint64_t epoch_reserved;
 	uint64_t frames;
+	uint64_t floor;
 };
 
 /* Pure; decode gives the sequence, 0 when the slot is not valid. */

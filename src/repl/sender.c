@@ -14,6 +14,10 @@
 
 #define RETRY_NS (2 * SECOND_NS)
 #define RESERVE_EPOCHS 1024u
+/* A switchover begins its last epoch once the one before was small, or after so many cycles. */
+#define HANDOVER_BYTES (16u * 1024u * 1024u)
+#define HANDOVER_CYCLES 8u
+#define HOLD_NS_MAX (20 * SECOND_NS)
 
 static void sender_arm(struct unit *unit, uint64_t at_ns);
 static void sender_cut(struct unit *unit);
@@ -29,7 +33,8 @@ static uint64_t open_blocks(const struct unit *unit)
 
 static void sender_offer(struct unit *unit)
 {
-	struct frame_offer offer = { .committed = unit->record.committed, .disk_count = unit->spec.disk_count };
+	struct frame_offer offer = { .committed = unit->record.committed, .floor = unit->record.floor,
+		.copy = unit->record.copy, .disk_count = unit->spec.disk_count };
 	uint8_t payload[FRAME_OFFER_SIZE_MAX];
 	struct frame_header header;
 	uint32_t size;
@@ -44,13 +49,62 @@ static void sender_offer(struct unit *unit)
 	sender_arm(unit, env_now_ns(unit->engine->env) + RETRY_NS); /* an offer may be passed over: it is made again */
 }
 
+/* --- switchover: catch up, hold writes for the last epoch, then follow --- */
+
+static void hold_disks(struct unit *unit, bool held)
+{
+	for (uint32_t i = 0; i < unit->spec.disk_count; i++)
+		disk_hold(unit->disks[i].disk, held);
+}
+
+static void handover_give_up(struct unit *unit, const char *reason)
+{
+	if (unit->sender.handover == HANDOVER_NONE)
+		return;
+	log_event(LOG_WARNING, "unit.switchover_given_up", "unit=%s reason=\"%s\"", unit->spec.id, reason);
+	unit->sender.handover = HANDOVER_NONE;
+	hold_disks(unit, false);
+	snprintf(unit->reason, sizeof unit->reason, "%s", reason);
+	unit_tell(unit, true);
+}
+
+void sender_hand_over(struct unit *unit)
+{
+	unit->sender.handover = HANDOVER_WANTED;
+	unit->sender.handover_cycles = 0;
+	unit->sender.commit_needed = true;
+	if (unit->sender.phase == SENDER_WAITING)
+		sender_arm(unit, env_now_ns(unit->engine->env));
+}
+
+static void handover_before_cut(struct unit *unit)
+{
+	struct sender *sender = &unit->sender;
+
+	if (sender->handover != HANDOVER_WANTED)
+		return;
+	if (open_blocks(unit) * DISK_BLOCK_SIZE > HANDOVER_BYTES && sender->handover_cycles++ < HANDOVER_CYCLES)
+		return;
+	sender->handover = HANDOVER_HOLDING;
+	sender->hold_ns = env_now_ns(unit->engine->env);
+	hold_disks(unit, true);
+	sender_arm(unit, sender->hold_ns + HOLD_NS_MAX);
+}
+
 static void on_timer(struct env_timer *timer)
 {
 	struct unit *unit = timer->data;
 
 	if (!unit->sender.started || unit->engine->closing)
 		return;
-	if (unit->sender.phase == SENDER_WAITING)
+	if (unit->sender.handover == HANDOVER_HOLDING && unit->sender.phase >= SENDER_DRAINING) {
+		if (unit->sender.phase == SENDER_PROVING)
+			return;
+		handover_give_up(unit, "the last epoch of the switchover took too long: writes go on here");
+		sender_abandon(unit);
+		unit->sender.phase = SENDER_WAITING;
+		sender_cut_soon(unit);
+	} else if (unit->sender.phase == SENDER_WAITING)
 		sender_cut(unit);
 	else if ((unit->sender.phase == SENDER_OFF || unit->sender.phase == SENDER_OFFERING) && link_is_up(unit->peer))
 		sender_offer(unit);
@@ -59,6 +113,11 @@ static void on_timer(struct env_timer *timer)
 static void sender_arm(struct unit *unit, uint64_t at_ns)
 {
 	env_timer_start(unit->engine->env, &unit->sender.timer, at_ns);
+}
+
+void sender_patience(struct unit *unit)
+{
+	sender_arm(unit, env_now_ns(unit->engine->env) + RETRY_NS);
 }
 
 static void tell_peer(struct unit *unit, enum frame_type type)
@@ -132,6 +191,7 @@ void sender_abandon(struct unit *unit)
 {
 	struct sender *sender = &unit->sender;
 
+	handover_give_up(unit, "the switchover was given up before its last epoch was committed: writes go on here");
 	if (sender->phase >= SENDER_DRAINING)
 		unit->abandoned++;
 	sender->generation++;
@@ -187,7 +247,7 @@ void sender_link_down(struct unit *unit, const char *reason)
 void sender_welcomed(struct unit *unit)
 {
 	unit->sender.commit_needed = true; /* a fresh recovery point, even when nothing has changed */
-	if (!unit->sender.peer_consistent) {
+	if (unit->record.content == COPY_PARTIAL) {
 		full_sync_begin(unit);
 		return;
 	}
@@ -275,6 +335,7 @@ static void sender_cut(struct unit *unit)
 		record_write(&unit->file, &sender->record_write, &unit->record, on_reserved, unit);
 		return;
 	}
+	handover_before_cut(unit);
 	sender->phase = SENDER_DRAINING;
 	sender->closed_epoch = sender->epoch++;
 	sender->closed_wall_ms = env_wall_ms(unit->engine->env);
@@ -315,10 +376,18 @@ static void sender_proven(struct unit *unit)
 	sender->sent_first = sender->sent_last;
 	sender->phase = SENDER_WAITING;
 	sender->commit_needed = false;
-	sender->peer_consistent = true;
 	unit->done_bytes = unit->total_bytes;
 	log_event(LOG_DEBUG, "unit.committed", "unit=%s epoch=%llu bytes=%llu", unit->spec.id,
 		  (unsigned long long)sender->closed_epoch, (unsigned long long)unit->total_bytes);
+	if (sender->handover == HANDOVER_HOLDING) {
+		unit_handed_over(unit);
+		return;
+	}
+	if (sender->handover == HANDOVER_WANTED) {
+		sender->commit_needed = true;
+		sender_arm(unit, env_now_ns(unit->engine->env));
+		return;
+	}
 	if (sender->one_shot) {
 		sender_stop(unit, true);
 		return;
@@ -351,7 +420,8 @@ void sender_on_epoch_ack(struct unit *unit, const struct frame_header *header)
 	sender->phase = SENDER_PROVING;
 	unit->record.committed = sender->closed_epoch;
 	unit->record.committed_wall_ms = sender->closed_wall_ms;
-	unit->record.consistent = true;
+	unit->record.floor = sender->closed_epoch;
+	unit->record.content = COPY_POINT;
 	if (sender->epoch + RESERVE_EPOCHS / 2 > unit->record.epoch_reserved)
 		unit->record.epoch_reserved = sender->epoch + RESERVE_EPOCHS; /* costs nothing here */
 	sender->record_writing = true;

@@ -1,12 +1,16 @@
-/* Opening a unit and failing it over, as steps that each wait for the one before.
+/* Opening a unit, and changing sides: failover, promotion, demotion; as steps that each wait for the one before.
  *
- * Opening: record loaded -> (a primary, or a survivor) its disks tracked -> a new record is written -> ready.
+ * Opening: record loaded -> (whoever leads, or has diverged) its disks tracked -> a new record is written -> ready.
  *   Order matters for a new primary: every block is marked, durably, before the record says that the unit exists; a crash in
  *   between begins again with everything.
- * Failover, invariants
- *   F1 What was received and not committed is discarded; what was committed is applied, wholly, first.
+ * Changing sides: an operator's wish waits until what is under way has ended (unit_step_continue), then its step runs: tracking,
+ * where it is needed, then one write of the record, which is the instant of the change.
+ *   F1 What was received and not committed is discarded; what was committed is applied, wholly, before this side leads.
  *   F2 Tracking is on, durably, before the first write is accepted.
- *   F3 The higher term is durable before the first write is accepted: late frames of the old primary are refused from then on. */
+ *   F3 The higher term is durable before the first write is accepted: late frames of the old primary are refused from then on.
+ *   F4 Who gives up the lead admits no write any more, has none in flight, and has all of them on stable storage before its
+ *      record says that it follows; its change map stays until an epoch of the new primary that covers it is committed here.
+ *   F5 A switchover's last epoch holds every write that was answered here: those that came later were held, and are refused. */
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
@@ -18,14 +22,24 @@
 
 static void step_done(struct unit *unit);
 
+/* Nobody knows what the files say now: nobody writes. */
+static void step_failed(struct unit *unit, const char *what, int result)
+{
+	unit->step = STEP_NONE;
+	for (uint32_t i = 0; i < unit->spec.disk_count; i++) {
+		disk_set_writable(unit->disks[i].disk, false);
+		disk_hold(unit->disks[i].disk, false);
+	}
+	unit_fail(unit, what, result);
+}
+
 static void on_record_written(struct record_write *write, int result)
 {
 	struct unit *unit = write->data;
 
 	unit->record_writing = false;
 	if (result < 0) {
-		unit->step = STEP_NONE;
-		unit_fail(unit, "writing the unit's record", result);
+		step_failed(unit, "writing the unit's record", result);
 		return;
 	}
 	step_done(unit);
@@ -43,23 +57,73 @@ static void step_done(struct unit *unit)
 	enum unit_step step = unit->step;
 
 	unit->step = STEP_NONE;
-	if (step == STEP_FAILING_OVER)
-		log_event(LOG_WARNING, "unit.failover", "unit=%s epoch=%llu term=%llu", unit->spec.id,
-			  (unsigned long long)unit->record.committed, (unsigned long long)unit->record.term);
-	for (uint32_t i = 0; i < unit->spec.disk_count; i++)
+	if (step != STEP_LOADING)
+		log_event(LOG_WARNING, "unit.side", "unit=%s condition=%s epoch=%llu term=%llu", unit->spec.id,
+			  record_condition_name(unit->record.condition), (unsigned long long)unit->record.committed,
+			  (unsigned long long)unit->record.term);
+	if (unit->handed_over) {
+		unit->handed_over = false;
+		unit->pause_ms = (env_now_ns(unit->engine->env) - unit->sender.hold_ns) / MS_NS;
+	}
+	for (uint32_t i = 0; i < unit->spec.disk_count; i++) {
 		disk_set_writable(unit->disks[i].disk, unit_leads(unit));
+		disk_hold(unit->disks[i].disk, false);
+	}
+	unit_forget_changes(unit);
 	if (unit->record.condition == RECORD_FAILED_OVER)
 		unit_move(unit, UNIT_FAILED_OVER, "");
 	else if (unit->record.condition == RECORD_SUPERSEDED)
 		unit_move(unit, UNIT_SUPERSEDED, "the other site was failed over and holds the newer copy");
-	else
-		unit_tell(unit, true);
+	else if (step != STEP_LOADING)
+		unit_move(unit, UNIT_STOPPED, "");
+	unit_tell(unit, true);
 	if (unit_follows(unit) && unit->record.committed > unit->record.applied)
 		apply_start(unit);
-	if (unit->failover_wanted)
+	if (unit->wish != WISH_NONE)
 		unit_step_continue(unit);
 	else if (unit->sender.started)
 		sender_start(unit);
+}
+
+bool unit_forget_changes(struct unit *unit)
+{
+	bool done = true;
+
+	if (!unit_follows(unit) || unit->record.content == COPY_DIVERGED)
+		return true;
+	for (uint32_t i = 0; i < unit->spec.disk_count; i++) {
+		struct disk *disk = unit->disks[i].disk;
+
+		if (disk_can_untrack(disk))
+			disk_untrack(disk);
+		else
+			done = false;
+	}
+	return done;
+}
+
+/* The instant of the change: durable, it has happened; not durable, it has not. */
+static void step_change_sides(struct unit *unit)
+{
+	struct record *record = &unit->record;
+
+	if (unit->step == STEP_FAILING_OVER) {
+		record->condition = RECORD_FAILED_OVER;
+		record->term++;
+	} else if (unit->step == STEP_PROMOTING) {
+		record->condition = RECORD_LEADING;
+		record->content = COPY_DIVERGED; /* until the handshake says better */
+		if (record->term < unit->wish_term)
+			record->term = unit->wish_term;
+	} else {
+		record->condition = RECORD_FOLLOWING;
+		record->content = unit->handed_over ? COPY_POINT : COPY_DIVERGED;
+		record->applied = record->committed;
+	}
+	if (record->epoch_reserved <= record->committed)
+		record->epoch_reserved = record->committed + 1;
+	unit->sender.epoch = record->epoch_reserved;
+	step_write_record(unit);
 }
 
 static void on_tracked(void *data, int result)
@@ -71,22 +135,15 @@ static void on_tracked(void *data, int result)
 	if (--unit->tracking > 0)
 		return;
 	if (unit->step_result < 0) {
-		unit->step = STEP_NONE;
-		unit_fail(unit, "loading the change maps", unit->step_result);
-		return;
-	}
-	if (unit->step == STEP_FAILING_OVER) {
-		unit->record.condition = RECORD_FAILED_OVER; /* F2 holds; now F3 */
-		unit->record.term++;
-		unit->record.epoch_reserved = unit->record.committed + 1;
-	}
-	if (unit->step == STEP_FAILING_OVER || unit->record.term == 0) {
-		if (unit->record.term == 0)
-			unit->record.term = 1;
+		step_failed(unit, "loading the change maps", unit->step_result);
+	} else if (unit->step != STEP_LOADING) {
+		step_change_sides(unit); /* F2 holds; now F3 */
+	} else if (unit->record.term == 0) {
+		unit->record.term = 1;
 		step_write_record(unit);
-		return;
+	} else {
+		step_done(unit);
 	}
-	step_done(unit);
 }
 
 static void step_track(struct unit *unit, enum disk_track how)
@@ -103,8 +160,7 @@ static void on_loaded(void *data, int result, bool found, const struct record *r
 
 	unit->in_flight--;
 	if (result < 0) {
-		unit->step = STEP_NONE;
-		unit_fail(unit, "reading the unit's record", result);
+		step_failed(unit, "reading the unit's record", result);
 		return;
 	}
 	if (found && memcmp(record->lineage, unit->spec.lineage, sizeof record->lineage) == 0) {
@@ -112,10 +168,9 @@ static void on_loaded(void *data, int result, bool found, const struct record *r
 		unit->sender.epoch = record->epoch_reserved > 0 ? record->epoch_reserved : 1;
 	} else {
 		found = false;
-		if (unit_follows(unit))
-			env_random(unit->engine->env, &unit->record.copy, sizeof unit->record.copy);
+		env_random(unit->engine->env, &unit->record.copy, sizeof unit->record.copy);
 	}
-	if (unit_leads(unit)) {
+	if (unit_leads(unit) || unit->record.content == COPY_DIVERGED) {
 		step_track(unit, found ? DISK_TRACK_RESUME : DISK_TRACK_ALL);
 	} else if (!found) {
 		unit->record.term = 1;
@@ -144,26 +199,114 @@ static int step_load(struct unit *unit, struct error *error)
 	return 0;
 }
 
-/* Moves a wanted failover on as far as it can go now; called again whenever something it waits for has ended. */
+static void step_begin(struct unit *unit, enum unit_step step, bool track)
+{
+	unit->wish = WISH_NONE;
+	unit->step = step;
+	if (track)
+		step_track(unit, DISK_TRACK_NONE);
+	else
+		step_change_sides(unit);
+}
+
+/* Failing over, or promoting what follows. */
+static void continue_taking_lead(struct unit *unit)
+{
+	bool diverged = unit->record.content == COPY_DIVERGED;
+
+	receiver_detach(unit, "this side is taking the lead"); /* F1 */
+	if (!receiver_is_quiet(unit) || unit->applier.running || !unit_forget_changes(unit))
+		return;
+	if (unit->record.committed > unit->record.applied)
+		apply_start(unit);
+	else
+		step_begin(unit, unit->wish == WISH_FAIL_OVER ? STEP_FAILING_OVER : STEP_PROMOTING, !diverged);
+}
+
+static void on_demoted_synced(struct env_io *io, int result)
+{
+	struct unit *unit = io->data;
+
+	unit->in_flight--;
+	if (result < 0)
+		unit->step_result = result;
+	if (--unit->tracking > 0)
+		return;
+	if (unit->step_result < 0)
+		step_failed(unit, "syncing a disk", unit->step_result);
+	else
+		step_change_sides(unit);
+}
+
+/* What was proven to the other side may not be stable here yet, and no mark would tell after a power cut once the first
+ * epoch of the new primary has been committed: so all of it is made stable first. */
+static void step_demote(struct unit *unit)
+{
+	unit->wish = WISH_NONE;
+	unit->step = STEP_DEMOTING;
+	unit->step_result = 0;
+	apply_sync_disks(unit, unit->applier.disk_ios, &unit->tracking, on_demoted_synced);
+}
+
+static void continue_giving_lead(struct unit *unit)
+{
+	uint64_t writes = 0;
+
+	sender_stop(unit, true);
+	for (uint32_t i = 0; i < unit->spec.disk_count; i++) {
+		disk_set_writable(unit->disks[i].disk, false); /* F4 */
+		writes += disk_writes_in_flight(unit->disks[i].disk);
+	}
+	if (writes > 0 || unit->sender.record_writing)
+		env_timer_start(unit->engine->env, &unit->step_timer, env_now_ns(unit->engine->env) + MS_NS);
+	else
+		step_demote(unit);
+}
+
+static void on_step_timer(struct env_timer *timer)
+{
+	unit_step_continue(timer->data);
+}
+
+/* Moves a wish on as far as it can go now; called again whenever something it waits for has ended. */
 void unit_step_continue(struct unit *unit)
 {
-	if (!unit->failover_wanted || unit->step != STEP_NONE || unit->state == UNIT_FAILED)
+	bool follows = unit_follows(unit), done;
+
+	if (unit->wish == WISH_NONE || unit->step != STEP_NONE || unit->state == UNIT_FAILED || unit->record_writing)
 		return;
-	if (!unit_follows(unit) || !unit->record.consistent) {
-		unit->failover_wanted = false;
+	if (unit->wish == WISH_FAIL_OVER)
+		done = !follows || unit->record.content != COPY_POINT;
+	else if (unit->wish == WISH_PROMOTE)
+		done = (unit->record.condition == RECORD_LEADING && unit->record.term >= unit->wish_term) ||
+		       (follows && unit->record.content == COPY_PARTIAL);
+	else
+		done = follows;
+	if (done) { /* it is so already, or cannot be */
+		unit->wish = WISH_NONE;
 		unit_tell(unit, true);
-		return;
+	} else if (unit->wish == WISH_DEMOTE) {
+		continue_giving_lead(unit);
+	} else if (follows) {
+		continue_taking_lead(unit);
+	} else if (!unit->sender.record_writing) {
+		sender_stop(unit, false);
+		step_begin(unit, STEP_PROMOTING, false);
 	}
-	receiver_detach(unit, "failing over"); /* F1 */
-	if (!receiver_is_quiet(unit) || unit->applier.running)
-		return;
-	if (unit->record.committed > unit->record.applied) {
-		apply_start(unit);
-		return;
+}
+
+/* The last epoch of a switchover is proven: every write answered here is at the other side (F5). */
+void unit_handed_over(struct unit *unit)
+{
+	unit->step = STEP_DEMOTING; /* so that nobody takes what follows for an end */
+	unit->handed_over = true;
+	unit->sender.handover = HANDOVER_NONE;
+	sender_stop(unit, true);
+	for (uint32_t i = 0; i < unit->spec.disk_count; i++) {
+		assert(disk_dirty_blocks(unit->disks[i].disk) == 0);
+		disk_set_writable(unit->disks[i].disk, false);
 	}
-	unit->failover_wanted = false;
-	unit->step = STEP_FAILING_OVER;
-	step_track(unit, DISK_TRACK_NONE);
+	step_demote(unit);
 }
 
 /* --- commands --- */
@@ -212,6 +355,7 @@ static int unit_new(struct engine *engine, const struct unit_spec *spec, struct 
 	unit->record.condition = spec->role == UNIT_PRIMARY ? RECORD_LEADING : RECORD_FOLLOWING;
 	unit->record.disk_count = spec->disk_count;
 	list_init(&unit->entry);
+	unit->step_timer = (struct env_timer){ .on_fire = on_step_timer, .data = unit };
 	sender_init(unit);
 	receiver_init(unit);
 	result = unit_take_disks(unit, error);
@@ -222,8 +366,9 @@ static int unit_new(struct engine *engine, const struct unit_spec *spec, struct 
 		return result;
 	}
 	list_append(&engine->units, &unit->entry);
-	for (uint32_t i = 0; i < spec->disk_count && spec->role == UNIT_SECONDARY; i++)
-		disk_set_writable(unit->disks[i].disk, false);
+	/* Until the record says who leads, nobody writes. */
+	for (uint32_t i = 0; i < spec->disk_count; i++)
+		disk_hold(unit->disks[i].disk, true);
 	result = receiver_open_stages(unit);
 	if (result < 0)
 		error_set_errno(error, result, "cannot open the staging files of unit %s", spec->id);
@@ -306,7 +451,7 @@ int engine_start_unit(struct engine *engine, const char *id, bool one_shot, stru
 
 	if (unit == NULL)
 		return -ENOENT;
-	if (unit->spec.role == UNIT_SECONDARY)
+	if (unit_follows(unit) && unit->step != STEP_LOADING)
 		return 0;
 	if (unit->state == UNIT_FAILED || unit->record.condition != RECORD_LEADING)
 		return error_set(error, -EPERM, "unit %s cannot ship: %s", id, unit->reason);
@@ -331,28 +476,88 @@ int engine_stop_unit(struct engine *engine, const char *id, struct error *error)
 	return 0;
 }
 
-int engine_failover_unit(struct engine *engine, const char *id, struct error *error)
+/* One operation at a time a unit: -EBUSY while another one is at work. */
+static struct unit *unit_demand_free(struct engine *engine, const char *id, enum unit_wish wish, int *out_result,
+				     struct error *error)
 {
 	struct unit *unit = unit_demand(engine, id, error);
 
+	*out_result = 0;
 	if (unit == NULL)
-		return -ENOENT;
-	if (unit->state == UNIT_FAILED)
-		return error_set(error, -EIO, "unit %s has failed: %s", id, unit->reason);
-	if (unit->step != STEP_NONE) {
-		unit->failover_wanted = true; /* decided once it is loaded */
+		*out_result = -ENOENT;
+	else if (unit->state == UNIT_FAILED)
+		*out_result = error_set(error, -EIO, "unit %s has failed: %s", id, unit->reason);
+	else if ((unit->wish != WISH_NONE && unit->wish != wish) ||
+		 (unit->step != STEP_NONE && unit->step != STEP_LOADING) || unit->sender.handover != HANDOVER_NONE)
+		*out_result = error_set(error, -EBUSY, "unit %s is changing sides already: wait for that to end", id);
+	return *out_result == 0 ? unit : NULL;
+}
+
+int engine_failover_unit(struct engine *engine, const char *id, struct error *error)
+{
+	struct unit *unit;
+	int result;
+
+	unit = unit_demand_free(engine, id, WISH_FAIL_OVER, &result, error);
+	if (unit == NULL)
+		return result;
+	if (unit->step == STEP_NONE) { /* else decided once it is loaded */
+		if (unit->record.condition == RECORD_FAILED_OVER) {
+			unit_tell(unit, true);
+			return 0;
+		}
+		if (!unit_follows(unit))
+			return error_set(error, -EPERM, "unit %s is the primary here: fail over at the other site", id);
+		if (unit->record.content == COPY_DIVERGED)
+			return error_set(error, -ENODATA, "unit %s still holds what this site wrote as the primary: the other "
+					 "site's changes have not arrived", id);
+		if (unit->record.content != COPY_POINT)
+			return error_set(error, -ENODATA, "unit %s has no recovery point yet: its first full sync is not complete",
+					 id);
+	}
+	unit->wish = WISH_FAIL_OVER;
+	unit_step_continue(unit);
+	return 0;
+}
+
+int engine_promote_unit(struct engine *engine, const char *id, uint64_t term_min, struct error *error)
+{
+	struct unit *unit;
+	int result;
+
+	unit = unit_demand_free(engine, id, WISH_PROMOTE, &result, error);
+	if (unit == NULL)
+		return result;
+	if (unit->step == STEP_NONE && unit_follows(unit) && unit->record.content == COPY_PARTIAL)
+		return error_set(error, -ENODATA, "unit %s has no recovery point yet: its first full sync is not complete", id);
+	unit->wish = WISH_PROMOTE;
+	unit->wish_term = term_min;
+	unit_step_continue(unit);
+	return 0;
+}
+
+int engine_demote_unit(struct engine *engine, const char *id, bool hand_over, struct error *error)
+{
+	struct unit *unit;
+	int result;
+
+	unit = unit_demand_free(engine, id, WISH_DEMOTE, &result, error);
+	if (unit == NULL)
+		return result;
+	if (!hand_over) {
+		unit->wish = WISH_DEMOTE;
+		unit_step_continue(unit);
 		return 0;
 	}
-	if (unit->record.condition == RECORD_FAILED_OVER) {
+	if (unit_follows(unit)) {
 		unit_tell(unit, true);
 		return 0;
 	}
-	if (!unit_follows(unit))
-		return error_set(error, -EPERM, "unit %s is the primary here: fail over at the other site", id);
-	if (!unit->record.consistent)
-		return error_set(error, -ENODATA, "unit %s has no recovery point yet: its first full sync is not complete", id);
-	unit->failover_wanted = true;
-	unit_step_continue(unit);
+	if (unit->record.condition != RECORD_LEADING || unit->record.content != COPY_POINT ||
+	    (unit->state != UNIT_CYCLING && unit->state != UNIT_CATCHING_UP) || !link_is_up(unit->peer))
+		return error_set(error, -EAGAIN, "unit %s is not in step with the other site: start it and wait until it is", id);
+	sender_hand_over(unit);
+	unit_tell(unit, true);
 	return 0;
 }
 

@@ -35,8 +35,8 @@ static const unsigned permitted[UNIT_STATES] = {
 			     to(FAILED),
 	[UNIT_CYCLING] = to(STOPPED) | to(CONNECTING) | to(FULL_SYNC) | to(CATCHING_UP) | to(FAILED_OVER) | to(SUPERSEDED) |
 			 to(FAILED),
-	[UNIT_FAILED_OVER] = to(FAILED),
-	[UNIT_SUPERSEDED] = to(FAILED),
+	[UNIT_FAILED_OVER] = to(STOPPED) | to(FAILED),
+	[UNIT_SUPERSEDED] = to(STOPPED) | to(FAILED),
 	[UNIT_FAILED] = 0,
 };
 
@@ -121,16 +121,19 @@ static bool unit_is_fresh(const struct unit *unit, uint64_t dirty)
 void unit_status_fill(struct unit *unit, struct unit_status *out_status)
 {
 	const struct record *record = &unit->record;
-	uint64_t now = env_now_ns(unit->engine->env), dirty = unit_leads(unit) ? unit_dirty_bytes(unit) : 0;
+	uint64_t now = env_now_ns(unit->engine->env), dirty = unit_dirty_bytes(unit);
 
 	*out_status = (struct unit_status){
 		.role = unit_leads(unit) ? UNIT_PRIMARY : UNIT_SECONDARY,
-		.state = unit->state, .consistent = record->consistent, .term = record->term,
+		.state = unit->state, .consistent = record->content == COPY_POINT, .diverged = record->content == COPY_DIVERGED,
+		.term = record->term,
 		.epoch = unit_leads(unit) ? unit->sender.epoch : record->committed,
 		.recovery_epoch = record->committed, .recovery_wall_ms = record->committed_wall_ms,
 		.dirty_bytes = dirty, .total_bytes = unit->total_bytes, .done_bytes = unit->done_bytes,
 		.rate_bytes = now - unit->rate_mark_ns > 3 * RATE_NS ? 0 : unit->rate_bytes,
 		.shipped_bytes = unit->shipped_bytes, .abandoned = unit->abandoned,
+		.changing = unit->step != STEP_NONE || unit->wish != WISH_NONE || unit->sender.handover != HANDOVER_NONE,
+		.pause_ms = unit->pause_ms,
 		.idle = unit_is_fresh(unit, dirty),
 		.linked = unit->state == UNIT_FULL_SYNC || unit->state == UNIT_CATCHING_UP || unit->state == UNIT_CYCLING,
 	};
@@ -186,11 +189,13 @@ bool unit_is_idle(const struct unit *unit)
 void unit_free(struct unit *unit)
 {
 	env_timer_stop(unit->engine->env, &unit->sender.timer);
+	env_timer_stop(unit->engine->env, &unit->step_timer);
 	full_sync_forget(unit);
 	receiver_fini(unit);
 	for (uint32_t i = 0; i < unit->spec.disk_count; i++) {
 		disk_on_dirty(unit->disks[i].disk, NULL, NULL);
 		disk_on_shippable(unit->disks[i].disk, NULL, NULL);
+		disk_hold(unit->disks[i].disk, false);
 		unit->disks[i].slot->unit = NULL;
 	}
 	if (unit->file_open)
@@ -212,14 +217,24 @@ static void on_superseded(struct record_write *write, int result)
 
 void unit_supersede(struct unit *unit, uint64_t term)
 {
-	if (unit->record.condition != RECORD_LEADING || unit->record_writing)
+	char reason[sizeof unit->reason];
+	uint64_t dirty = unit_dirty_bytes(unit);
+
+	if (unit->record.condition != RECORD_LEADING || unit->record_writing || unit->step != STEP_NONE ||
+	    unit->wish != WISH_NONE)
 		return;
+	/* Nobody is chosen here: what the two sides hold is for an operator to weigh. */
+	if (dirty == 0)
+		snprintf(reason, sizeof reason, "the other site was failed over and holds everything that was written here");
+	else
+		snprintf(reason, sizeof reason, "the other site was failed over; up to %llu bytes written here never reached it",
+			 (unsigned long long)dirty);
 	log_event(LOG_WARNING, "unit.superseded", "unit=%s term=%llu peer_term=%llu changed_bytes=%llu", unit->spec.id,
 		  (unsigned long long)unit->record.term, (unsigned long long)term,
-		  (unsigned long long)unit_dirty_bytes(unit));
+		  (unsigned long long)dirty);
 	sender_stop(unit, false);
 	unit->record.condition = RECORD_SUPERSEDED;
 	unit->record_writing = true;
 	record_write(&unit->file, &unit->record_write, &unit->record, on_superseded, unit);
-	unit_move(unit, UNIT_SUPERSEDED, "the other site was failed over and holds the newer copy");
+	unit_move(unit, UNIT_SUPERSEDED, reason);
 }

@@ -49,6 +49,7 @@ struct env {
 	struct sim *sim;
 	struct sim_host *host;
 	bool gone;
+	int64_t wall_offset_ms;
 	struct timer_slot *timers;
 	size_t timer_count, timer_room;
 	uint64_t in_flight;

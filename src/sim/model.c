@@ -11,7 +11,7 @@
 
 /* One entry of a sector's history. */
 struct entry {
-	uint64_t value;  /* number of the write, or ZERO */
+	uint64_t value;  /* the stamp, or ZERO */
 	uint64_t number; /* of the write */
 	bool stable;     /* seen after a power cut; the write's other sectors may have been lost */
 };
@@ -27,6 +27,7 @@ struct write {
 };
 
 struct model {
+	uint64_t series; /* of the stamps, in their upper half */
 	unsigned disk_count;
 	uint64_t sectors[MODEL_DISKS_MAX];
 	struct sector *disks[MODEL_DISKS_MAX];
@@ -56,19 +57,33 @@ static void sector_add(struct sector *sector, uint64_t value, uint64_t number)
 	sector->entries[sector->count++] = (struct entry){ .value = value, .number = number };
 }
 
-struct model *model_new(unsigned disk_count, const uint64_t *sizes)
+/* The value a sector shows, or NEVER when it is no stamp. */
+static uint64_t value_of(const uint8_t *bytes)
+{
+	uint64_t value;
+
+	memcpy(&value, bytes, sizeof value);
+	for (size_t i = 0; i < MODEL_SECTOR; i += sizeof value) {
+		if (memcmp(bytes + i, &value, sizeof value) != 0)
+			return NEVER;
+	}
+	return value;
+}
+
+struct model *model_new(unsigned disk_count, const uint64_t *sizes, const uint8_t *const *images, uint32_t series)
 {
 	struct model *model = memory_new(1, sizeof *model);
 
 	assert(disk_count <= MODEL_DISKS_MAX);
 	model->disk_count = disk_count;
-	write_new(model, 0, 0, 0); /* number 0: the zeros every disk began with */
+	model->series = (uint64_t)series << 32;
+	write_new(model, 0, 0, 0); /* number 0: what every disk began with */
 	model->writes[0].stable = true;
 	for (unsigned i = 0; i < disk_count; i++) {
 		model->sectors[i] = sizes[i] / MODEL_SECTOR;
 		model->disks[i] = memory_new(model->sectors[i], sizeof(struct sector));
 		for (uint64_t s = 0; s < model->sectors[i]; s++)
-			sector_add(&model->disks[i][s], ZERO, 0);
+			sector_add(&model->disks[i][s], images == NULL ? ZERO : value_of(images[i] + s * MODEL_SECTOR), 0);
 	}
 	return model;
 }
@@ -90,7 +105,7 @@ uint64_t model_issue(struct model *model, unsigned disk, uint64_t offset, uint64
 	uint64_t number = write_new(model, disk, now, NEVER);
 
 	for (uint64_t s = offset / MODEL_SECTOR; s < (offset + length) / MODEL_SECTOR; s++)
-		sector_add(&model->disks[disk][s], zero ? ZERO : number, number);
+		sector_add(&model->disks[disk][s], zero ? ZERO : model->series + number, number);
 	return number;
 }
 
@@ -117,23 +132,12 @@ void model_flush(struct model *model, unsigned disk, uint64_t began)
 	}
 }
 
-void model_stamp(uint64_t number, uint8_t out[MODEL_SECTOR])
+void model_stamp(const struct model *model, uint64_t number, uint8_t out[MODEL_SECTOR])
 {
-	for (size_t i = 0; i < MODEL_SECTOR; i += sizeof number)
-		memcpy(out + i, &number, sizeof number);
-}
+	uint64_t value = model->series + number;
 
-/* The value a sector shows, or NEVER when it is no stamp. */
-static uint64_t value_of(const uint8_t *bytes)
-{
-	uint64_t value;
-
-	memcpy(&value, bytes, sizeof value);
-	for (size_t i = 0; i < MODEL_SECTOR; i += sizeof value) {
-		if (memcmp(bytes + i, &value, sizeof value) != 0)
-			return NEVER;
-	}
-	return value;
+	for (size_t i = 0; i < MODEL_SECTOR; i += sizeof value)
+		memcpy(out + i, &value, sizeof value);
 }
 
 bool model_adopt(struct model *model, unsigned disk, const uint8_t *bytes, bool power_lost, uint64_t now, char why[200])

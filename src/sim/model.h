@@ -15,7 +15,9 @@
 
 struct model;
 
-struct model *model_new(unsigned disk_count, const uint64_t *sizes);
+/* `images`: what the disks hold at the beginning, or NULL for zeros. `series` (1 or more, another for each model of a run) makes
+ * the stamps of two models differ. */
+struct model *model_new(unsigned disk_count, const uint64_t *sizes, const uint8_t *const *images, uint32_t series);
 void model_free(struct model *model);
 
 /* A write of whole sectors is issued: gives its number. zero: it leaves zeros. */
@@ -28,7 +30,7 @@ void model_fail(struct model *model, uint64_t number);
 /* A flush that began at `began` was acknowledged: writes acknowledged before it are stable. */
 void model_flush(struct model *model, unsigned disk, uint64_t began);
 /* What write `number` puts into a sector. */
-void model_stamp(uint64_t number, uint8_t out[MODEL_SECTOR]);
+void model_stamp(const struct model *model, uint64_t number, uint8_t out[MODEL_SECTOR]);
 
 /* The primary has come back with these bytes. False (and why) when a stable write is missing. From now on the bytes are the
  * truth: what an unacknowledged or lost write left counts as written now. */

@@ -8,7 +8,7 @@
 struct schedule_result {
 	bool passed;
 	char why[400];
-	uint64_t events, writes, checks, kills, power_losses, link_breaks, failovers, recovery_points;
+	uint64_t events, writes, checks, kills, power_losses, link_breaks, operations, failovers, switchovers;
 };
 
 void schedule_run(uint64_t seed, struct schedule_result *out_result);

@@ -24,6 +24,8 @@ struct sim {
 	struct list sockets;
 	struct list processes; /* of struct env */
 	bool link_down;
+	struct { uint64_t wall_ms, now_ns; } walls[4096]; /* what processes read off their clocks, and when */
+	uint64_t wall_count;
 	uint64_t events;       /* carried out so far */
 };
 
@@ -56,6 +58,11 @@ void sim_process_kill(struct env *env);
 /* The power is cut: memory is lost, and of what was not synced each write is kept, dropped or torn, in any order. The process
  * must be gone. */
 void sim_host_power_loss(struct sim *sim, struct sim_host *host);
+
+/* The process's wall clock jumps. */
+void sim_clock_jump(struct env *env, int64_t milliseconds);
+/* When a wall clock showed this, 0: never, or long ago. */
+uint64_t sim_when(const struct sim *sim, uint64_t wall_ms);
 
 /* The link between all processes breaks: connections end, or hang; or is mended. */
 void sim_link_break(struct sim *sim);

@@ -7,69 +7,89 @@
 #include "backend/backend.h"
 #include "disk/disk.h"
 
-#define WALL_START_MS UINT64_C(1700000000000)
-#define MS UINT64_C(1000000)
+static const char *const names[SITES_MAX] = { "north", "south", "west" };
+static const char *const unit_ids[GROUPS_MAX] = { "pg-0", "pg-1", "pg-2" };
 
-static const char *const names[2] = { "north", "south" };
+const char *site_unit_id(unsigned group)
+{
+	return unit_ids[group];
+}
+
+bool site_has(const struct site *site, unsigned group)
+{
+	return site->shapes[group].sites[0] == site->index || site->shapes[group].sites[1] == site->index;
+}
 
 static void on_unit(void *data, const struct unit_status *status)
 {
 	struct site *site = data;
+	struct site_unit *unit = &site->units[status->id[3] - '0'];
 
-	site->status = *status;
-	if (status->role == UNIT_PRIMARY && status->recovery_epoch > 0 && !status->idle)
-		site->proven_ns = (status->recovery_wall_ms - WALL_START_MS) * MS;
+	unit->role = status->role;
+	if (status->role == UNIT_SECONDARY)
+		unit->was_point = status->consistent;
+	unit->loaded = true;
+	unit->status = *status;
+	if (status->role != UNIT_PRIMARY || !status->consistent || status->state == UNIT_FAILED_OVER ||
+	    status->state == UNIT_SUPERSEDED)
+		unit->proven_ns = 0;
+	else if (!status->idle && status->recovery_epoch > 0)
+		unit->proven_ns = sim_when(site->sim, status->recovery_wall_ms);
 }
 
-static void disk_path(const struct site *site, unsigned disk, char out[64])
+static void disk_path(const struct site *site, unsigned group, unsigned disk, char out[64])
 {
-	snprintf(out, 64, "/%s/d-%s-%u.raw", names[site->index], names[site->index], disk);
+	snprintf(out, 64, "/%s/d-%u-%u.raw", names[site->index], group, disk);
 }
 
-void site_init(struct site *site, struct sim *sim, unsigned index, unsigned disk_count, const uint64_t *sizes,
+void site_init(struct site *site, struct sim *sim, unsigned index, const struct shape *shapes, unsigned group_count,
 	       struct sim_host *host)
 {
-	*site = (struct site){ .sim = sim, .index = index, .disk_count = disk_count, .host = host };
-	memcpy(site->sizes, sizes, disk_count * sizeof sizes[0]);
+	*site = (struct site){ .sim = sim, .index = index, .shapes = shapes, .group_count = group_count, .host = host };
+	for (unsigned i = 0; i < group_count; i++)
+		site->units[i].leads = site->units[i].started = shapes[i].sites[0] == index;
 }
 
-static void open_disk(struct site *site, unsigned index)
+static void open_disk(struct site *site, unsigned group, unsigned index)
 {
+	uint64_t wanted = site->shapes[group].sizes[index], size;
 	char path[64], metadata[64], id[32];
 	struct backend *backend;
 	struct disk *disk;
-	uint64_t size;
 	int result = 0;
 
-	disk_path(site, index, path);
-	snprintf(id, sizeof id, "d-%s-%u", names[site->index], index);
+	disk_path(site, group, index, path);
+	snprintf(id, sizeof id, "d-%u-%u", group, index);
 	snprintf(metadata, sizeof metadata, "/%s/%s", names[site->index], id);
 	if (sim_file_bytes(site->host, path, &size) == NULL)
-		result = backend_create_file(site->env, path, site->sizes[index], NULL);
+		result = backend_create_file(site->env, path, wanted, NULL);
 	assert(result == 0);
-	result = backend_open(site->env, "file", path, site->sizes[index], &backend, NULL);
+	result = backend_open(site->env, "file", path, wanted, &backend, NULL);
 	assert(result == 0);
 	result = disk_open(site->env, id, metadata, backend, &disk, NULL);
 	assert(result == 0);
 	engine_add_disk(site->engine, disk);
 }
 
-static void open_unit(struct site *site)
+static void open_unit(struct site *site, unsigned group)
 {
-	struct unit_spec spec = { .id = "pg-sim", .rpo_ms = 1000, .disk_count = site->disk_count, .lineage = "lineage of sim" };
-	unsigned other = site->index ^ 1;
+	const struct shape *shape = &site->shapes[group];
+	struct unit_spec spec = { .rpo_ms = 1000, .disk_count = shape->disk_count, .lineage = "lineage of sim" };
+	unsigned other = shape->sites[0] == site->index ? shape->sites[1] : shape->sites[0];
 	int result;
 
+	spec.lineage[15] = (uint8_t)group;
+	snprintf(spec.id, sizeof spec.id, "%s", site_unit_id(group));
 	snprintf(spec.peer, sizeof spec.peer, "%s", names[other]);
-	spec.role = site->index == SITE_NORTH ? UNIT_PRIMARY : UNIT_SECONDARY;
-	for (unsigned i = 0; i < site->disk_count; i++) {
-		snprintf(spec.disks[i].local_disk, ENGINE_ID_SIZE, "d-%s-%u", names[site->index], i);
-		snprintf(spec.disks[i].remote_disk, ENGINE_ID_SIZE, "d-%s-%u", names[other], i);
+	spec.role = site->units[group].leads ? UNIT_PRIMARY : UNIT_SECONDARY;
+	for (unsigned i = 0; i < shape->disk_count; i++) {
+		snprintf(spec.disks[i].local_disk, ENGINE_ID_SIZE, "d-%u-%u", group, i);
+		snprintf(spec.disks[i].remote_disk, ENGINE_ID_SIZE, "d-%u-%u", group, i);
 	}
 	result = engine_open_unit(site->engine, &spec, NULL);
 	assert(result == 0);
-	if (site->index == SITE_NORTH && site->started)
-		engine_start_unit(site->engine, "pg-sim", false, NULL);
+	if (site->units[group].started)
+		engine_start_unit(site->engine, spec.id, false, NULL);
 }
 
 void site_up(struct site *site)
@@ -83,19 +103,29 @@ void site_up(struct site *site)
 	limits.kept_bytes_max = sim_below(site->sim, 3) == 0 ? 16384 : limits.kept_bytes_max;
 	limits.window_bytes_max = 65536;
 	snprintf(directory, sizeof directory, "/%s", names[site->index]);
-	memset(&site->status, 0, sizeof site->status);
 	site->env = sim_process_start(site->sim, site->host);
 	site->engine = engine_new(site->env, directory, names[site->index], &limits, &events, site, NULL);
 	assert(site->engine != NULL);
-	for (unsigned i = 0; i < site->disk_count; i++)
-		open_disk(site, i);
+	for (unsigned group = 0; group < site->group_count; group++) {
+		memset(&site->units[group].status, 0, sizeof site->units[group].status);
+		site->units[group].loaded = false;
+		for (unsigned i = 0; site_has(site, group) && i < site->shapes[group].disk_count; i++)
+			open_disk(site, group, i);
+	}
 	snprintf(address, sizeof address, "sim:%s", names[site->index]);
 	result = engine_listen(site->engine, address, NULL);
 	assert(result == 0);
-	snprintf(address, sizeof address, "sim:%s", names[site->index ^ 1]);
-	result = engine_add_peer(site->engine, names[site->index ^ 1], address, "a secret of both sites", NULL);
-	assert(result == 0);
-	open_unit(site);
+	for (unsigned i = 0; i < SITES_MAX; i++) {
+		if (i == site->index)
+			continue;
+		snprintf(address, sizeof address, "sim:%s", names[i]);
+		result = engine_add_peer(site->engine, names[i], address, "a secret of both sites", NULL);
+		assert(result == 0);
+	}
+	for (unsigned group = 0; group < site->group_count; group++) {
+		if (site_has(site, group))
+			open_unit(site, group);
+	}
 }
 
 void site_kill(struct site *site)
@@ -105,19 +135,19 @@ void site_kill(struct site *site)
 	site->engine = NULL;
 }
 
-struct disk *site_disk(struct site *site, unsigned disk)
+struct disk *site_disk(struct site *site, unsigned group, unsigned disk)
 {
 	char id[32];
 
-	snprintf(id, sizeof id, "d-%s-%u", names[site->index], disk);
+	snprintf(id, sizeof id, "d-%u-%u", group, disk);
 	return engine_find_disk(site->engine, id);
 }
 
-const uint8_t *site_bytes(const struct site *site, unsigned disk)
+const uint8_t *site_bytes(const struct site *site, unsigned group, unsigned disk)
 {
 	char path[64];
 	uint64_t size;
 
-	disk_path(site, disk, path);
+	disk_path(site, group, disk, path);
 	return sim_file_bytes(site->host, path, &size);
 }

@@ -1,4 +1,4 @@
-/* A simulated site: a host, and while it is up a process with an engine, its disks and its unit. */
+/* A simulated site: a host, and while it is up a process with an engine, its disks and its units. */
 #ifndef SIM_SITE_H
 #define SIM_SITE_H
 
@@ -6,8 +6,26 @@
 #include "sim/model.h"
 #include "sim/sim.h"
 
-#define SITE_NORTH 0u
-#define SITE_SOUTH 1u
+#define SITES_MAX 3u
+#define GROUPS_MAX 3u
+
+/* A group of disks on two of the sites; side 0 is the primary at the beginning. */
+struct shape {
+	unsigned sites[2];
+	unsigned disk_count;
+	uint64_t sizes[MODEL_DISKS_MAX];
+};
+
+/* What a site knows of one group: what its control would remember, and what its engine has told. */
+struct site_unit {
+	bool leads;            /* this side is to be the primary, as far as control has been told */
+	bool started;
+	bool loaded;           /* the engine has told of it since the process began */
+	enum unit_role role;   /* as last told, over restarts */
+	bool was_point;        /* as it was last seen following, it was at a recovery point */
+	struct unit_status status;
+	uint64_t proven_ns;    /* cut of the newest epoch known to be committed at the other side; 0: none */
+};
 
 struct site {
 	struct sim *sim;
@@ -15,18 +33,19 @@ struct site {
 	struct env *env;       /* NULL: down */
 	struct engine *engine;
 	unsigned index;
-	unsigned disk_count;
-	uint64_t sizes[MODEL_DISKS_MAX];
-	bool started;          /* the primary is to ship */
-	struct unit_status status;
-	uint64_t proven_ns;    /* cut of the newest epoch the primary has heard to be committed */
+	const struct shape *shapes;
+	unsigned group_count;
+	struct site_unit units[GROUPS_MAX];
 };
 
-void site_init(struct site *site, struct sim *sim, unsigned index, unsigned disk_count, const uint64_t *sizes,
+/* `shapes` stay the caller's. */
+void site_init(struct site *site, struct sim *sim, unsigned index, const struct shape *shapes, unsigned group_count,
 	       struct sim_host *host);
+bool site_has(const struct site *site, unsigned group);
 void site_up(struct site *site);
 void site_kill(struct site *site);
-struct disk *site_disk(struct site *site, unsigned disk);
-const uint8_t *site_bytes(const struct site *site, unsigned disk);
+const char *site_unit_id(unsigned group);
+struct disk *site_disk(struct site *site, unsigned group, unsigned disk);
+const uint8_t *site_bytes(const struct site *site, unsigned group, unsigned disk);
 
 #endif

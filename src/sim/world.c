@@ -202,7 +202,31 @@ uint64_t env_now_ns(struct env *env)
 
 uint64_t env_wall_ms(struct env *env)
 {
-	return WALL_START_MS + env->sim->now_ns / MS;
+	struct sim *sim = env->sim;
+	uint64_t wall_ms = WALL_START_MS + sim->now_ns / MS + (uint64_t)env->wall_offset_ms;
+	size_t slots = sizeof sim->walls / sizeof sim->walls[0];
+
+	if (sim->wall_count == 0 || sim->walls[(sim->wall_count - 1) % slots].wall_ms != wall_ms) {
+		sim->walls[sim->wall_count % slots].wall_ms = wall_ms;
+		sim->walls[sim->wall_count++ % slots].now_ns = sim->now_ns;
+	}
+	return wall_ms;
+}
+
+void sim_clock_jump(struct env *env, int64_t milliseconds)
+{
+	env->wall_offset_ms += milliseconds;
+}
+
+uint64_t sim_when(const struct sim *sim, uint64_t wall_ms)
+{
+	size_t slots = sizeof sim->walls / sizeof sim->walls[0];
+
+	for (uint64_t i = sim->wall_count; i > 0 && sim->wall_count - i < slots; i--) {
+		if (sim->walls[(i - 1) % slots].wall_ms == wall_ms)
+			return sim->walls[(i - 1) % slots].now_ns;
+	}
+	return 0;
 }
 
 void env_random(struct env *env, void *out, size_t size)

@@ -36,6 +36,8 @@
 	X(ANSWER, "answer")         /* its answer */ \
 	X(UNIT_OFFER, "unit-offer") /* primary: here is what I am and have */ \
 	X(UNIT_STATE, "unit-state") /* secondary: what I have, or why I refuse */ \
+	X(CHANGES, "changes")       /* secondary whose copy has diverged: blocks that it alone may have changed */ \
+	X(CHANGES_ACK, "changes-ack") \
 	X(UNIT_STOP, "unit-stop")   /* primary: I ship no more */ \
 	X(UNIT_IDLE, "unit-idle")   /* primary: since the epoch committed last nothing has changed */ \
 	X(UNIT_BUSY, "unit-busy")   /* primary: something has */ \
@@ -151,6 +153,7 @@ bool frame_hello_decode(const uint8_t *payload, uint32_t size, struct frame_hell
 	X(SUPERSEDED, "the other site was failed over: its copy is the newer one") \
 	X(BEHIND, "the other site holds an older state than it once acknowledged: was it restored from a backup?") \
 	X(NOT_SECONDARY, "the other site's copy is not a secondary") \
+	X(PRIMARY_OLD, "this site holds an older state than the other site has seen here: was it restored from a backup?") \
 	X(DISKS_DIFFER, "the disks of the two sites differ in number or size") \
 	X(NO_SPACE, "the other site has no room left for the changes of a cycle") \
 	X(FAILED, "the other site's copy has failed")
@@ -167,23 +170,55 @@ const char *frame_verdict_text(enum frame_verdict verdict);
 
 struct frame_offer {
 	char unit[FRAME_NAME_SIZE];
-	uint64_t committed;  /* newest epoch the primary has seen acknowledged */
+	uint64_t committed;  /* newest epoch the primary has seen acknowledged, or had committed when it was the secondary */
+	uint64_t floor;      /* the secondary must have seen this epoch proven: see repl/record.h */
+	uint64_t copy;       /* random, of the primary's copy */
 	uint32_t disk_count;
 	uint64_t sizes[FRAME_OFFER_DISKS_MAX];
 };
-#define FRAME_OFFER_SIZE_MAX (FRAME_NAME_SIZE + 16u + 8u * FRAME_OFFER_DISKS_MAX)
+#define FRAME_OFFER_HEADER (FRAME_NAME_SIZE + 32u)
+#define FRAME_OFFER_SIZE_MAX (FRAME_OFFER_HEADER + 8u * FRAME_OFFER_DISKS_MAX)
 uint32_t frame_offer_encode(const struct frame_offer *offer, uint8_t out[FRAME_OFFER_SIZE_MAX]);
 bool frame_offer_decode(const uint8_t *payload, uint32_t size, struct frame_offer *out_offer);
 
+/* What a secondary's disks hold. */
+enum copy_content {
+	COPY_PARTIAL,  /* the first full sync is not complete */
+	COPY_POINT,    /* the newest committed epoch */
+	COPY_DIVERGED, /* what it wrote itself, as a primary: one staged epoch brings it to a point in time */
+	COPY_CONTENTS,
+};
+
 struct frame_state {
 	enum frame_verdict verdict;
-	bool consistent;    /* the first full sync is complete */
+	enum copy_content content;
 	uint64_t committed; /* newest epoch committed */
 	uint64_t wall_ms;   /* when it was cut */
 	uint64_t copy;      /* random, made with the secondary's unit file: another one is another copy */
 	char reason[160];   /* particulars for people; may be "" */
 };
 #define FRAME_STATE_SIZE (4u + 24u + 160u)
+/* --- payload of CHANGES: a piece of the change map of one disk ---
+ *
+ *        0    4 disk           index in the unit
+ *        4    4 flags          FRAME_CHANGES_SUSPECT: marked, not known to have changed; compare by hash
+ *        8    8 first block    a multiple of 64
+ *       16   8n words of bits, at most FRAME_CHANGES_WORDS
+ * The header's sequence numbers the pieces of one handshake from 1; the STATE that follows the last carries their count. */
+#define FRAME_CHANGES_WORDS 4096u
+#define FRAME_CHANGES_SIZE_MAX (16u + 8u * FRAME_CHANGES_WORDS)
+#define FRAME_CHANGES_SUSPECT 1u
+
+struct frame_changes {
+	uint32_t disk;
+	bool suspect;
+	uint64_t first_block;
+	uint32_t word_count;
+	uint64_t words[FRAME_CHANGES_WORDS];
+};
+uint32_t frame_changes_encode(const struct frame_changes *changes, uint8_t out[FRAME_CHANGES_SIZE_MAX]);
+bool frame_changes_decode(const uint8_t *payload, uint32_t size, struct frame_changes *out_changes);
+
 void frame_state_encode(const struct frame_state *state, uint8_t out[FRAME_STATE_SIZE]);
 bool frame_state_decode(const uint8_t *payload, uint32_t size, struct frame_state *out_state);
 

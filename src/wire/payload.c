@@ -47,12 +47,14 @@ const char *frame_verdict_text(enum frame_verdict verdict)
 
 uint32_t frame_offer_encode(const struct frame_offer *offer, uint8_t out[FRAME_OFFER_SIZE_MAX])
 {
-	uint32_t at = FRAME_NAME_SIZE + 16;
+	uint32_t at = FRAME_OFFER_HEADER;
 
 	memset(out, 0, at);
 	memcpy(out, offer->unit, FRAME_NAME_SIZE);
 	put_le64(out + FRAME_NAME_SIZE, offer->committed);
-	put_le32(out + FRAME_NAME_SIZE + 8, offer->disk_count);
+	put_le64(out + FRAME_NAME_SIZE + 8, offer->floor);
+	put_le64(out + FRAME_NAME_SIZE + 16, offer->copy);
+	put_le32(out + FRAME_NAME_SIZE + 24, offer->disk_count);
 	for (uint32_t i = 0; i < offer->disk_count; i++, at += 8)
 		put_le64(out + at, offer->sizes[i]);
 	return at;
@@ -60,12 +62,14 @@ uint32_t frame_offer_encode(const struct frame_offer *offer, uint8_t out[FRAME_O
 
 bool frame_offer_decode(const uint8_t *payload, uint32_t size, struct frame_offer *out_offer)
 {
-	uint32_t at = FRAME_NAME_SIZE + 16;
+	uint32_t at = FRAME_OFFER_HEADER;
 
 	if (size < at || !name_decode(payload, FRAME_NAME_SIZE, out_offer->unit))
 		return false;
 	out_offer->committed = get_le64(payload + FRAME_NAME_SIZE);
-	out_offer->disk_count = get_le32(payload + FRAME_NAME_SIZE + 8);
+	out_offer->floor = get_le64(payload + FRAME_NAME_SIZE + 8);
+	out_offer->copy = get_le64(payload + FRAME_NAME_SIZE + 16);
+	out_offer->disk_count = get_le32(payload + FRAME_NAME_SIZE + 24);
 	if (out_offer->disk_count > FRAME_OFFER_DISKS_MAX || size != at + 8 * out_offer->disk_count)
 		return false;
 	for (uint32_t i = 0; i < out_offer->disk_count; i++, at += 8)
@@ -77,7 +81,7 @@ void frame_state_encode(const struct frame_state *state, uint8_t out[FRAME_STATE
 {
 	memset(out, 0, FRAME_STATE_SIZE);
 	out[0] = (uint8_t)state->verdict;
-	out[1] = state->consistent;
+	out[1] = (uint8_t)state->content;
 	put_le64(out + 4, state->committed);
 	put_le64(out + 12, state->wall_ms);
 	put_le64(out + 20, state->copy);
@@ -86,14 +90,38 @@ void frame_state_encode(const struct frame_state *state, uint8_t out[FRAME_STATE
 
 bool frame_state_decode(const uint8_t *payload, uint32_t size, struct frame_state *out_state)
 {
-	if (size != FRAME_STATE_SIZE || payload[0] >= FRAME_VERDICTS || payload[1] > 1)
+	if (size != FRAME_STATE_SIZE || payload[0] >= FRAME_VERDICTS || payload[1] >= COPY_CONTENTS)
 		return false;
 	out_state->verdict = (enum frame_verdict)payload[0];
-	out_state->consistent = payload[1] == 1;
+	out_state->content = (enum copy_content)payload[1];
 	out_state->committed = get_le64(payload + 4);
 	out_state->wall_ms = get_le64(payload + 12);
 	out_state->copy = get_le64(payload + 20);
 	return name_decode(payload + 28, sizeof out_state->reason, out_state->reason);
+}
+
+uint32_t frame_changes_encode(const struct frame_changes *changes, uint8_t out[FRAME_CHANGES_SIZE_MAX])
+{
+	put_le32(out, changes->disk);
+	put_le32(out + 4, changes->suspect ? FRAME_CHANGES_SUSPECT : 0);
+	put_le64(out + 8, changes->first_block);
+	for (uint32_t i = 0; i < changes->word_count; i++)
+		put_le64(out + 16 + 8 * (size_t)i, changes->words[i]);
+	return 16 + 8 * changes->word_count;
+}
+
+bool frame_changes_decode(const uint8_t *payload, uint32_t size, struct frame_changes *out_changes)
+{
+	if (size <= 16 || size > FRAME_CHANGES_SIZE_MAX || size % 8 != 0 || get_le32(payload + 4) > FRAME_CHANGES_SUSPECT ||
+	    get_le64(payload + 8) % 64 != 0)
+		return false;
+	out_changes->disk = get_le32(payload);
+	out_changes->suspect = get_le32(payload + 4) == FRAME_CHANGES_SUSPECT;
+	out_changes->first_block = get_le64(payload + 8);
+	out_changes->word_count = (size - 16) / 8;
+	for (uint32_t i = 0; i < out_changes->word_count; i++)
+		out_changes->words[i] = get_le64(payload + 16 + 8 * (size_t)i);
+	return true;
 }
 
 void frame_end_encode(const struct frame_end *end, uint8_t out[FRAME_END_SIZE])

@@ -1,0 +1,71 @@
+/* One group in a run: its clients, its operator, and what the oracle says of it.
+ *
+ * The oracle keeps a model for each side that writes or has written: while a side leads, its model is the truth; after a
+ * failover both sides may write, until an operation says whose writes count. Operations are pursued as control would: by
+ * commands that are repeated until the engine's state says that they are done, over crashes of either side. */
+#ifndef SIM_GROUP_H
+#define SIM_GROUP_H
+
+#include "base/list.h"
+#include "sim/schedule.h"
+#include "sim/site.h"
+
+enum operation {
+	OPERATION_NONE,
+	OPERATION_FAILOVER,   /* at the side that follows */
+	OPERATION_REPROTECT,  /* the survivor ships back */
+	OPERATION_CANCEL,     /* the original primary ships again */
+	OPERATION_SWITCHOVER,
+	OPERATIONS,
+};
+
+struct run {
+	struct sim *sim;
+	struct site sites[SITES_MAX];
+	unsigned site_count;
+	struct shape shapes[GROUPS_MAX];
+	struct group *groups;
+	unsigned group_count;
+	uint32_t models;
+	struct schedule_result *result;
+	bool failed;
+};
+
+struct group {
+	struct run *run;
+	unsigned index;
+	const struct shape *shape;
+	struct model *models[2]; /* of a side that leads or has led; NULL: it has only followed */
+	unsigned leader;         /* the side whose writes count */
+	bool split;              /* failed over: the other side has not been told to follow */
+	bool unsure;             /* what a diverged follower holds is not known any more: its power was cut */
+	struct list requests;    /* of struct client_request, in flight */
+	enum operation operation;
+	uint64_t term;           /* that the side taking the lead must reach; 0: not yet known */
+	bool asked;              /* OPERATION_SWITCHOVER: the command was given */
+	uint64_t not_before;     /* OPERATION_FAILOVER: what the recovery point must hold at least */
+};
+
+void run_fail(struct run *run, const char *promise, const char *why);
+
+void group_init(struct group *group, struct run *run, unsigned index);
+void group_free(struct group *group);
+struct site *group_site(struct group *group, unsigned side);
+/* Something random that a client or an operator does. */
+void group_write(struct group *group);
+void group_flush(struct group *group);
+void group_start_or_stop(struct group *group);
+void group_begin(struct group *group, enum operation operation);
+/* Takes the operation under way a step further, if it can be. */
+void group_pursue(struct group *group);
+/* A site has died; power: what was not synced is lost. Before the host's files are looked at by others. */
+void group_after_crash(struct group *group, struct site *site, bool power);
+/* Promise 1, on a copy of the follower's host. */
+void group_check(struct group *group);
+/* Everything is up again: brings the group to one leader that ships. */
+void group_settle(struct group *group);
+bool group_is_in_step(struct group *group);
+/* Promise 2: both sides hold the same bytes, and the leader's are what its clients were told. */
+void group_judge_end(struct group *group);
+
+#endif
