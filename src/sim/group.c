@@ -319,6 +319,7 @@ static void take_lead(struct group *group, unsigned side)
 	get_images(group, group_site(group, side), images);
 	group->models[side] = model_new(group->shape->disk_count, group->shape->sizes, images, ++group->run->models);
 	group->leader = side;
+	group->unsure = false;
 }
 
 static bool is_up(struct group *group, unsigned side)
@@ -371,7 +372,6 @@ static bool change_sides(struct group *group, unsigned gives, unsigned takes)
 static void lead_begins(struct group *group)
 {
 	group->split = false;
-	group->unsure = false;
 	group->operation = OPERATION_NONE;
 	engine_start_unit(group_site(group, group->leader)->engine, group_id(group), false, NULL);
 }
