@@ -21,6 +21,7 @@
 	X(TO, "to", "ZONE", "the other site") \
 	X(TO_DISK, "to-disk", "DISK", "the secondary disk, there") \
 	X(RPO, "rpo", "SECONDS", "how old the copy may be") \
+	X(CANCEL, "cancel", NULL, "back to the original direction: what the survivor wrote is given up") \
 	X(ONE_SHOT, "one-shot", NULL, "copy once, then stop") \
 	X(HELP, "help", NULL, "this text")
 

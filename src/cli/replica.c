@@ -139,9 +139,28 @@ static const char *const *states_of(const char *verb, bool one_shot)
 	static const char *const running[] = { "normal", NULL }, *const stopped[] = { "stopped", NULL };
 	static const char *const failed_over[] = { "failovered", NULL }, *const deleted[] = { "deleted", NULL };
 
+	if (strcmp(verb, "reprotect") == 0)
+		return stopped;
+	if (strcmp(verb, "switchover") == 0)
+		return running;
 	if (strcmp(verb, "start") == 0)
 		return one_shot ? stopped : running;
 	return strcmp(verb, "stop") == 0 ? stopped : strcmp(verb, "failover") == 0 ? failed_over : deleted;
+}
+
+/* A switchover that was given up leaves the direction as it was. */
+static int check_switchover(struct invocation *invocation, const char *id, const char *source_before, struct error *error)
+{
+	const char *noun = invocation->command->noun;
+	json_t *rows = rows_of(invocation, noun, error);
+	const json_t *row = rows == NULL ? NULL : row_find(rows, noun, id, error);
+	int result = row == NULL ? -ENOENT : 0;
+
+	if (row != NULL && strcmp(row_text(row, "SourceZoneId"), source_before) == 0)
+		result = error_set(error, -ECANCELED, "the switchover was given up, nothing has changed: %s",
+				   row_text(json_object_get(row, "Offsite"), "Reason"));
+	json_decref(rows);
+	return result;
 }
 
 int run_replica_change(struct invocation *invocation, struct error *error)
@@ -158,9 +177,11 @@ int run_replica_change(struct invocation *invocation, struct error *error)
 	if (row != NULL)
 		result = call_simple(invocation, EBS, command->action, (struct parameter[]){
 			{ "RegionId", row_text(row, key) }, { id_key(invocation), id }, { "OneShot", one_shot ? "true" : NULL },
-			{ NULL, NULL } }, NULL, error);
+			{ "ReverseReplicate", invocation->options[OPTION_CANCEL] != NULL ? "false" : NULL }, { NULL, NULL } }, NULL, error);
 	if (result == 0 && invocation->options[OPTION_WAIT] != NULL)
 		result = wait_for(invocation, command->noun, id, states_of(command->verb, one_shot), error);
+	if (result == 0 && invocation->options[OPTION_WAIT] != NULL && strcmp(command->verb, "switchover") == 0)
+		result = check_switchover(invocation, id, row_text(row, "SourceZoneId"), error);
 	json_decref(rows);
 	return result;
 }

@@ -128,8 +128,12 @@ uint32_t control_tick(struct control *control)
 		return TICK_MS;
 	control->tick_ms = control_now_ms() + TICK_MS;
 	tokens_expire(control);
-	list_for_each(entry, &control->replicas)
-		unit_delete_continue(control, container_of(entry, struct replica, entry));
+	list_for_each(entry, &control->replicas) {
+		struct replica *replica = container_of(entry, struct replica, entry);
+
+		change_continue(control, replica);
+		unit_delete_continue(control, replica); /* may free it */
+	}
 	return TICK_MS;
 }
 

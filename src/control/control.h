@@ -50,6 +50,8 @@ enum control_operation {
 	CONTROL_START_PAIR,
 	CONTROL_STOP_PAIR,
 	CONTROL_FAILOVER_PAIR,
+	CONTROL_REPROTECT_PAIR,
+	CONTROL_SWITCHOVER_PAIR,
 	CONTROL_DELETE_PAIR,
 	CONTROL_CREATE_GROUP,
 	CONTROL_ADD_PAIR,
@@ -57,6 +59,8 @@ enum control_operation {
 	CONTROL_START_GROUP,
 	CONTROL_STOP_GROUP,
 	CONTROL_FAILOVER_GROUP,
+	CONTROL_REPROTECT_GROUP,
+	CONTROL_SWITCHOVER_GROUP,
 	CONTROL_DELETE_GROUP,
 	CONTROL_OPERATIONS,
 };
@@ -85,6 +89,7 @@ struct control_request {
 	char charge_type[16];
 	bool one_shot;
 	bool enable_rtc;
+	bool cancel;       /* REPROTECT: back to the original direction */
 };
 
 /* The one answer: id of what was made, or the refusal with a sentence that holds the particulars ("" : the dialect's own

@@ -19,6 +19,9 @@ struct disk_record {
 	char failure[160]; /* not stored */
 };
 
+/* A change of sides under way: control/change.c. */
+enum change { CHANGE_NONE, CHANGE_REPROTECT, CHANGE_CANCEL, CHANGE_SWITCHOVER, CHANGES };
+
 struct replica {
 	struct list entry;
 	bool is_group;
@@ -29,6 +32,7 @@ struct replica {
 	char charge_type[16];
 	uint64_t state, size, rpo_s, bandwidth, created_s, one_shot_s;
 	uint64_t rank, version; /* the copy with the higher (rank, version) is the newer; rank grows with each failover */
+	uint64_t change;        /* enum change */
 	bool enable_rtc;
 	/* of a pair */
 	char group[CONTROL_ID_SIZE], source_disk[CONTROL_ID_SIZE], destination_disk[CONTROL_ID_SIZE];
@@ -36,6 +40,7 @@ struct replica {
 	char message[256];
 	struct unit_status status;
 	uint64_t told_ms; /* when (monotonic) */
+	uint64_t change_term, change_retry_ms; /* the term to lead with, 0: not known yet; when to try the next step again */
 	bool opened;    /* the shard has its unit */
 	bool unit_gone; /* deleting: our half is done */
 	bool peer_gone; /* deleting: the peer's half is done */
@@ -130,6 +135,21 @@ void tell_peer(struct control *control, const char *zone, json_t *news);
 enum refusal reply_refusal(const json_t *reply, char text[256]);
 void peer_expire(struct control *control);
 void push_replica(struct control *control, const struct replica *replica);
+
+/* An answer owed to a peer; paid exactly once. */
+struct debt;
+json_t *reply_with(enum refusal refusal, const char *text);
+void debt_pay(struct debt *debt, enum refusal refusal, const char *text);
+void debt_pay_with(struct debt *debt, json_t *reply); /* takes the JSON */
+struct control *debt_control(const struct debt *debt);
+const char *debt_unit(const struct debt *debt);
+void debt_set_unit(struct debt *debt, const char *id);
+
+/* change.c */
+void change_begin(struct call *call, struct replica *replica, enum change change);
+void change_continue(struct control *control, struct replica *replica);
+json_t *change_status(const struct replica *replica, json_t *reply);
+void on_follow(struct debt *debt, const json_t *message);
 
 /* call.c */
 void call_end(struct call *call, enum refusal refusal, const char *format, ...) __attribute__((format(printf, 3, 4)));

@@ -178,7 +178,7 @@ static void on_source_open(struct control *control, void *data, const struct err
 	struct call *call = data;
 	struct replica *replica = call_replica(call);
 	enum pair_state next = call->request.one_shot ? PAIR_MANUAL_SYNCING :
-			       replica->status.consistent ? PAIR_SYNCING : PAIR_INITIAL_SYNCING;
+			       replica->status.consistent || replica->status.diverged ? PAIR_SYNCING : PAIR_INITIAL_SYNCING;
 
 	if (error->code != 0) {
 		start_end(call, REFUSE_STORAGE, error->text);
@@ -310,6 +310,18 @@ static void failover(struct call *call, struct replica *replica)
 	unit_command(call->control, SHARD_UNIT_FAILOVER, replica->id, false, on_failover_begun, call);
 }
 
+/* --- change sides --- */
+
+static void reprotect(struct call *call, struct replica *replica)
+{
+	change_begin(call, replica, call->request.cancel ? CHANGE_CANCEL : CHANGE_REPROTECT);
+}
+
+static void switchover(struct call *call, struct replica *replica)
+{
+	change_begin(call, replica, CHANGE_SWITCHOVER);
+}
+
 /* --- delete --- */
 
 static void delete(struct call *call, struct replica *replica)
@@ -340,10 +352,14 @@ static const struct verb {
 	[CONTROL_START_PAIR] = { PAIR_VERB_START, false, false, false, start },
 	[CONTROL_STOP_PAIR] = { PAIR_VERB_STOP, false, false, false, stop },
 	[CONTROL_FAILOVER_PAIR] = { PAIR_VERB_FAILOVER, false, true, false, failover },
+	[CONTROL_REPROTECT_PAIR] = { PAIR_VERB_REPROTECT, false, true, false, reprotect },
+	[CONTROL_SWITCHOVER_PAIR] = { PAIR_VERB_SWITCHOVER, false, true, false, switchover },
 	[CONTROL_DELETE_PAIR] = { PAIR_VERB_DELETE, false, false, false, delete },
 	[CONTROL_START_GROUP] = { PAIR_VERB_START, true, false, true, start },
 	[CONTROL_STOP_GROUP] = { PAIR_VERB_STOP, true, false, false, stop },
 	[CONTROL_FAILOVER_GROUP] = { PAIR_VERB_FAILOVER, true, true, true, failover },
+	[CONTROL_REPROTECT_GROUP] = { PAIR_VERB_REPROTECT, true, true, true, reprotect },
+	[CONTROL_SWITCHOVER_GROUP] = { PAIR_VERB_SWITCHOVER, true, true, true, switchover },
 	[CONTROL_DELETE_GROUP] = { PAIR_VERB_DELETE, true, false, false, delete },
 };
 
@@ -359,14 +375,15 @@ static bool is_ours(struct call *call, const struct verb *verb, struct replica *
 {
 	struct control *control = call->control;
 	const char *source = region_of(control, replica->source), *destination = region_of(control, replica->destination);
-	bool failed_over = replica->state == PAIR_FAILOVERED && verb->proceed == delete;
+	bool failed_over = replica->state == PAIR_FAILOVERED && verb->proceed == delete, at_destination;
 
-	if (verb->at_destination && call->request.region[0] != 0 && strcmp(call->request.region, source) == 0 &&
+	if (verb->proceed == failover && call->request.region[0] != 0 && strcmp(call->request.region, source) == 0 &&
 	    strcmp(source, destination) != 0) {
 		call_end(call, REFUSE_ON_PRIMARY, "fail over in the secondary's region, %s", destination);
 		return false;
 	}
-	if (failed_over || verb->at_destination != is_source(control, replica))
+	at_destination = verb->at_destination && !call->request.cancel; /* a cancel is driven by who leads again */
+	if (failed_over || at_destination != is_source(control, replica))
 		return true;
 	call_forward(call, replica_peer(control, replica));
 	return false;

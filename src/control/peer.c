@@ -127,7 +127,7 @@ void peer_expire(struct control *control)
 
 /* --- what the peer sends --- */
 
-static json_t *reply_with(enum refusal refusal, const char *text)
+json_t *reply_with(enum refusal refusal, const char *text)
 {
 	json_t *reply = json_object();
 
@@ -151,7 +151,6 @@ enum refusal reply_refusal(const json_t *reply, char text[256])
 	return (enum refusal)json_integer_value(refusal);
 }
 
-/* An answer owed to a peer. */
 struct debt {
 	struct control *control;
 	char peer[CONTROL_ID_SIZE];
@@ -159,10 +158,30 @@ struct debt {
 	char unit[CONTROL_ID_SIZE];
 };
 
-static void debt_pay(struct debt *debt, enum refusal refusal, const char *text)
+void debt_pay_with(struct debt *debt, json_t *reply)
 {
-	send_message(debt->control, debt->peer, true, debt->id, reply_with(refusal, text), NULL, NULL);
+	send_message(debt->control, debt->peer, true, debt->id, reply, NULL, NULL);
 	free(debt);
+}
+
+void debt_pay(struct debt *debt, enum refusal refusal, const char *text)
+{
+	debt_pay_with(debt, reply_with(refusal, text));
+}
+
+struct control *debt_control(const struct debt *debt)
+{
+	return debt->control;
+}
+
+const char *debt_unit(const struct debt *debt)
+{
+	return debt->unit;
+}
+
+void debt_set_unit(struct debt *debt, const char *id)
+{
+	text_copy(debt->unit, sizeof debt->unit, id);
 }
 
 static void on_forwarded_answer(void *data, const struct control_answer *answer)
@@ -171,8 +190,7 @@ static void on_forwarded_answer(void *data, const struct control_answer *answer)
 	json_t *reply = reply_with(answer->refusal, answer->text);
 
 	json_object_set_new(reply, "id", json_string(answer->id));
-	send_message(debt->control, debt->peer, true, debt->id, reply, NULL, NULL);
-	free(debt);
+	debt_pay_with(debt, reply);
 }
 
 static void on_call(struct debt *debt, const json_t *message)
@@ -210,6 +228,9 @@ static struct replica *take_over(struct control *control, const char *peer, cons
 		copy.status = mine->status;
 		copy.told_ms = mine->told_ms;
 		copy.opened = mine->opened;
+		copy.busy = mine->busy;
+		copy.change_term = mine->change_term;
+		copy.change_retry_ms = mine->change_retry_ms;
 		memcpy(copy.message, mine->message, sizeof copy.message);
 		*mine = copy;
 	}
@@ -344,6 +365,7 @@ static const struct {
 	void (*handle)(struct debt *debt, const json_t *message);
 } handlers[] = {
 	{ "call", on_call }, { "prepare", on_prepare }, { "start", on_start }, { "put", on_put }, { "gone", on_gone },
+	{ "follow", on_follow },
 };
 
 void control_on_message(struct control *control, const char *peer, bool is_answer, uint64_t id, const void *bytes, size_t size)

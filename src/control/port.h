@@ -25,6 +25,8 @@ enum shard_command_kind {
 	SHARD_UNIT_START,
 	SHARD_UNIT_STOP,
 	SHARD_UNIT_FAILOVER,
+	SHARD_UNIT_DEMOTE,
+	SHARD_UNIT_PROMOTE,
 	SHARD_UNIT_REMOVE,
 	SHARD_MESSAGE, /* to the peer's control */
 	SHARD_COMMANDS,
@@ -47,6 +49,8 @@ struct shard_command {
 			struct unit_spec *spec; /* UNIT_OPEN: on the heap, taken by the receiver */
 			char id[ENGINE_ID_SIZE];
 			bool one_shot;
+			bool hand_over; /* UNIT_DEMOTE */
+			uint64_t term;  /* UNIT_PROMOTE: at least */
 		} unit;
 		struct {
 			char peer[ENGINE_ID_SIZE];

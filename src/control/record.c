@@ -36,7 +36,8 @@ static const struct field replica_fields[] = {
 	TEXT(replica, destination), TEXT(replica, primary), TEXT(replica, standby), TEXT(replica, lineage),
 	TEXT(replica, charge_type), NUMBER(replica, state), NUMBER(replica, size), NUMBER(replica, rpo_s),
 	NUMBER(replica, bandwidth), NUMBER(replica, created_s), NUMBER(replica, one_shot_s), NUMBER(replica, rank),
-	NUMBER(replica, version), FLAG(replica, enable_rtc), TEXT(replica, group), TEXT(replica, source_disk),
+	NUMBER(replica, version), NUMBER(replica, change), FLAG(replica, enable_rtc), TEXT(replica, group),
+	TEXT(replica, source_disk),
 	TEXT(replica, destination_disk), END,
 };
 
@@ -47,7 +48,7 @@ static const struct field request_fields[] = {
 	TEXT(control_request, peer_disk), TEXT(control_request, name), TEXT(control_request, description),
 	TEXT(control_request, path), TEXT(control_request, category), NUMBER(control_request, size),
 	NUMBER32(control_request, rpo_s), NUMBER(control_request, bandwidth), TEXT(control_request, charge_type),
-	FLAG(control_request, one_shot), FLAG(control_request, enable_rtc), END,
+	FLAG(control_request, one_shot), FLAG(control_request, enable_rtc), FLAG(control_request, cancel), END,
 };
 
 static json_t *to_json(const struct field *fields, const void *object)
@@ -133,7 +134,8 @@ bool replica_from_json(const json_t *json, struct replica *out_replica)
 {
 	memset(out_replica, 0, sizeof *out_replica);
 	list_init(&out_replica->entry);
-	return from_json(replica_fields, json, out_replica) && out_replica->id[0] != 0 && out_replica->state < PAIR_STATES;
+	return from_json(replica_fields, json, out_replica) && out_replica->id[0] != 0 && out_replica->state < PAIR_STATES &&
+	       out_replica->change < CHANGES;
 }
 
 json_t *request_to_json(const struct control_request *request)

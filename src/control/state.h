@@ -38,7 +38,8 @@ const char *pair_state_name(enum pair_state state);
 /* The operations the tables decide on; a pair's and a group's have the same verbs. */
 #define PAIR_VERB_LIST(X) \
 	X(START, "start") X(START_ONE_SHOT, "start one-shot") X(STOP, "stop") X(FAILOVER, "failover") \
-	X(REPROTECT, "reprotect") X(DELETE, "delete") X(MODIFY, "modify") X(ADD, "add") X(REMOVE, "remove")
+	X(REPROTECT, "reprotect") X(DELETE, "delete") X(MODIFY, "modify") X(ADD, "add") X(REMOVE, "remove") \
+	X(SWITCHOVER, "switch over")
 
 enum pair_verb {
 #define X(name, text) PAIR_VERB_##name,

@@ -102,6 +102,8 @@ void control_on_unit(struct control *control, const struct unit_status *status)
 	text_copy(replica->message, sizeof replica->message, status->reason);
 	if (replica->state == PAIR_DELETING)
 		return;
+	if (next == PAIR_FAILOVERED && replica->change != CHANGE_NONE)
+		return; /* on its way out of it */
 	if (next == PAIR_FAILOVERED && replica->state != PAIR_FAILOVERED) {
 		if (status->state == UNIT_FAILED_OVER)
 			replica->rank++;

@@ -316,6 +316,16 @@ static int run_unit_failover(struct shard_core *core, struct shard_work *work, s
 	return engine_failover_unit(core->engine, work->command.u.unit.id, error);
 }
 
+static int run_unit_demote(struct shard_core *core, struct shard_work *work, struct error *error)
+{
+	return engine_demote_unit(core->engine, work->command.u.unit.id, work->command.u.unit.hand_over, error);
+}
+
+static int run_unit_promote(struct shard_core *core, struct shard_work *work, struct error *error)
+{
+	return engine_promote_unit(core->engine, work->command.u.unit.id, work->command.u.unit.term, error);
+}
+
 static int run_unit_remove(struct shard_core *core, struct shard_work *work, struct error *error)
 {
 	return engine_remove_unit(core->engine, work->command.u.unit.id, error);
@@ -346,6 +356,8 @@ static run_function *const runs[SHARD_COMMANDS] = {
 	[SHARD_UNIT_START] = run_unit_start,
 	[SHARD_UNIT_STOP] = run_unit_stop,
 	[SHARD_UNIT_FAILOVER] = run_unit_failover,
+	[SHARD_UNIT_DEMOTE] = run_unit_demote,
+	[SHARD_UNIT_PROMOTE] = run_unit_promote,
 	[SHARD_UNIT_REMOVE] = run_unit_remove,
 	[SHARD_MESSAGE] = run_message,
 };

@@ -186,6 +186,7 @@ static bool disk_admit(struct disk *disk, struct disk_request *request)
 {
 	uint64_t first_extent = request->offset / DISK_EXTENT_SIZE;
 	uint64_t last_extent = (request->offset + request->length - 1) / DISK_EXTENT_SIZE;
+	bool first_since_cut = false;
 
 	if (disk->failure != 0 || !disk->writable) {
 		disk_end(request, disk->failure != 0 ? -EIO : -EROFS);
@@ -200,8 +201,7 @@ static bool disk_admit(struct disk *disk, struct disk_request *request)
 		}
 		if (!epoch_admits(disk, request->first_block, request->last_block)) /* W2 */
 			return false;
-		if (disk->map.open_count == 0 && disk->on_dirty != NULL)
-			disk->on_dirty(disk->dirty_data);
+		first_since_cut = disk->map.open_count == 0;
 		change_map_set(&disk->map, request->first_block, request->last_block - request->first_block + 1);
 		bitmap_set(disk->touched, first_extent, last_extent - first_extent + 1);
 	}
@@ -210,6 +210,8 @@ static bool disk_admit(struct disk *disk, struct disk_request *request)
 	disk->write_count++;
 	list_append(&disk->writes, &request->link);
 	disk_issue(disk, request);
+	if (first_since_cut && disk->on_dirty != NULL)
+		disk->on_dirty(disk->dirty_data);
 	return true;
 }
 

@@ -137,7 +137,7 @@ static void on_dirty(void *data)
 		return;
 	tell_peer(unit, FRAME_UNIT_BUSY);
 	sender_cut_soon(unit);
-	unit_tell(unit, false);
+	unit_tell(unit, true); /* that the recovery point is as good as now is no longer true */
 }
 
 void sender_cut_soon(struct unit *unit)

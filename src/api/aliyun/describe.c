@@ -188,6 +188,9 @@ static json_t *row_status(const struct unit_status *status, const char *message)
 	put_text(row, "State", unit_state_name(status->state));
 	put(row, "Linked", json_boolean(status->linked));
 	put(row, "Consistent", json_boolean(status->consistent));
+	put(row, "Diverged", json_boolean(status->diverged));
+	put(row, "Changing", json_boolean(status->changing));
+	put_number(row, "PauseMs", status->pause_ms);
 	put(row, "Idle", json_boolean(status->idle));
 	put_number(row, "Term", status->term);
 	put_number(row, "Epoch", status->epoch);
@@ -224,7 +227,7 @@ static json_t *row_pair(const struct page *page, const struct control_pair *pair
 	put_text(row, "PairName", pair->name);
 	put_text(row, "Description", pair->description);
 	put_text(row, "Status", pair_state_name(pair->state));
-	put_text(row, "StatusMessage", pair->state == PAIR_INVALID || pair->state == PAIR_CREATE_FAILED ? pair->message : "");
+	put_text(row, "StatusMessage", pair->message);
 	put_text(row, "SourceRegion", pair->source.region);
 	put_text(row, "SourceZoneId", pair->source.zone);
 	put_text(row, "SourceDiskId", pair->source_disk);

@@ -41,6 +41,9 @@ static const struct aliyun_operation operations[] = {
 	EBS("StartDiskReplicaPair", CONTROL_START_PAIR, REGION, PAIR, TAKES("OneShot", ALIYUN_FLAG, one_shot), TOKEN),
 	EBS("StopDiskReplicaPair", CONTROL_STOP_PAIR, REGION, PAIR, TOKEN),
 	EBS("FailoverDiskReplicaPair", CONTROL_FAILOVER_PAIR, REGION, PAIR, TOKEN),
+	EBS("ReprotectDiskReplicaPair", CONTROL_REPROTECT_PAIR, REGION, PAIR,
+	    TAKES("ReverseReplicate", ALIYUN_NO_FLAG, cancel), TOKEN),
+	EBS("SwitchoverDiskReplicaPair", CONTROL_SWITCHOVER_PAIR, REGION, PAIR, TOKEN), /* Offsite's own */
 	EBS("DeleteDiskReplicaPair", CONTROL_DELETE_PAIR, REGION, PAIR, TOKEN),
 	CHANGE("CreateDiskReplicaGroup", ALIYUN_EBS, CONTROL_CREATE_GROUP, "ReplicaGroupId", DIRECTION,
 	       TAKES("GroupName", ALIYUN_NAME, name), TERMS),
@@ -49,6 +52,9 @@ static const struct aliyun_operation operations[] = {
 	EBS("StartDiskReplicaGroup", CONTROL_START_GROUP, REGION, GROUP, TAKES("OneShot", ALIYUN_FLAG, one_shot), TOKEN),
 	EBS("StopDiskReplicaGroup", CONTROL_STOP_GROUP, REGION, GROUP, TOKEN),
 	EBS("FailoverDiskReplicaGroup", CONTROL_FAILOVER_GROUP, REGION, GROUP, TOKEN),
+	EBS("ReprotectDiskReplicaGroup", CONTROL_REPROTECT_GROUP, REGION, GROUP,
+	    TAKES("ReverseReplicate", ALIYUN_NO_FLAG, cancel), TOKEN),
+	EBS("SwitchoverDiskReplicaGroup", CONTROL_SWITCHOVER_GROUP, REGION, GROUP, TOKEN), /* Offsite's own */
 	EBS("DeleteDiskReplicaGroup", CONTROL_DELETE_GROUP, REGION, GROUP, TOKEN),
 	READ("DescribeDisks", ALIYUN_ECS, aliyun_describe_disks),
 	/* Offsite's own: OffsiteSizeBytes (instead of GiB), OffsitePath (a raw file or block device to be adopted in place). */

@@ -152,6 +152,16 @@ static bool parse_flag(const struct aliyun_parameter *row, const char *text, voi
 	return true;
 }
 
+static bool parse_no_flag(const struct aliyun_parameter *row, const char *text, void *target, struct aliyun_error *error)
+{
+	bool yes = false;
+
+	if (!parse_flag(row, text, &yes, error))
+		return false;
+	*(bool *)target = !yes;
+	return true;
+}
+
 static bool parse_seconds(const struct aliyun_parameter *row, const char *text, void *target, struct aliyun_error *error)
 {
 	uint64_t number;
@@ -193,6 +203,7 @@ static parse_function *const parsers[ALIYUN_VALUES] = {
 	[ALIYUN_PATH] = parse_path,
 	[ALIYUN_WORD] = parse_word,
 	[ALIYUN_FLAG] = parse_flag,
+	[ALIYUN_NO_FLAG] = parse_no_flag,
 	[ALIYUN_SECONDS] = parse_seconds,
 	[ALIYUN_COUNT] = parse_count,
 	[ALIYUN_GIB] = parse_gib,

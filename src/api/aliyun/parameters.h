@@ -12,6 +12,7 @@ enum aliyun_value {
 	ALIYUN_PATH,
 	ALIYUN_WORD,
 	ALIYUN_FLAG,    /* bool */
+	ALIYUN_NO_FLAG, /* bool: the opposite of what is given */
 	ALIYUN_SECONDS, /* uint32_t */
 	ALIYUN_COUNT,   /* uint64_t */
 	ALIYUN_GIB,     /* uint64_t bytes */

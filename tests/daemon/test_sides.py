@@ -1,0 +1,185 @@
+"""Failover, reverse replication, failback, cancel and switchover between two real sites, with data written on both sides."""
+
+import pytest
+
+from offsite import ApiError, MIB, run, until
+
+
+def write(disk, pattern, offset, length):
+    run("qemu-io", "-f", "raw", "-c", f"write -P {pattern} {offset} {length}", "-c", "flush", disk.uri)
+
+
+def read(disk, pattern, offset, length):
+    answer = run("qemu-io", "-r", "-f", "raw", "-c", f"read -P {pattern} {offset} {length}", disk.uri)
+    assert "Pattern verification failed" not in answer.stdout, answer.stdout
+
+
+class Group:
+    """A group of two disks, running from north to south."""
+
+    def __init__(self, north, south, sizes=(16 * MIB, 8 * MIB)):
+        self.north, self.south = north, south
+        self.ours, self.theirs = [north.disk(size) for size in sizes], [south.make_disk(size) for size in sizes]
+        self.id = north.call("CreateDiskReplicaGroup", SourceZoneId=north.zone, DestinationRegionId=south.region,
+                             DestinationZoneId=south.zone, RPO=1)["ReplicaGroupId"]
+        for disk, copy in zip(self.ours, self.theirs):
+            pair = north.call("CreateDiskReplicaPair", SourceZoneId=north.zone, DiskId=disk.id,
+                              DestinationRegionId=south.region, DestinationZoneId=south.zone,
+                              DestinationDiskId=copy.id)["ReplicaPairId"]
+            until("pair created", lambda pair=pair: north.pairs(PairIds=pair)[0]["Status"] == "created")
+            north.call("AddDiskReplicaPair", ReplicaGroupId=self.id, ReplicaPairId=pair)
+        self.call(north, "Start")
+        self.wait("normal")
+
+    def call(self, site, verb, **parameters):
+        return site.call(f"{verb}DiskReplicaGroup", ReplicaGroupId=self.id, **parameters)
+
+    def row(self, site):
+        return site.groups()[0]
+
+    def wait(self, status, limit_s=30):
+        for site in (self.north, self.south):
+            if site.process is not None:
+                until(lambda site=site: f"{site.zone} {status}: {self.row(site)}",
+                      lambda site=site: self.row(site)["Status"] == status, limit_s)
+
+    def wait_shipped(self, source):
+        until("nothing left to ship", lambda: self.row(source)["Offsite"]["DirtyBytes"] == 0 and
+              self.row(source)["Offsite"]["State"] == "cycling")
+
+    def direction(self, site):
+        return self.row(site)["SourceZoneId"], self.row(site)["DestinationZoneId"]
+
+
+@pytest.fixture
+def group(two_sites):
+    return Group(*two_sites)
+
+
+def fail_over(group):
+    """The primary's site is lost in the middle of its work, and comes back when the survivor has written."""
+    for number, disk in enumerate(group.ours):
+        write(disk, 10 + number, 0, MIB)
+    group.wait_shipped(group.north)
+    group.south.kill()
+    for disk in group.ours:
+        write(disk, 66, 2 * MIB, MIB)  # never arrives
+    group.north.kill()
+    group.south.start()
+    group.call(group.south, "Failover")
+    until("failed over", lambda: group.row(group.south)["Status"] == "failovered")
+    for number, copy in enumerate(group.theirs):
+        copy.attach()
+        read(copy, 10 + number, 0, MIB)
+        write(copy, 77, 4 * MIB, MIB)
+    group.north.start()
+    until("the old primary knows", lambda: group.row(group.north)["Status"] == "failovered")
+
+
+def test_failover_reprotect_failback(group):
+    fail_over(group)
+    with pytest.raises(ApiError) as refused:  # its disks are still attached there
+        group.call(group.south, "Reprotect")
+    assert "detach" in refused.value.message, refused.value
+    assert group.row(group.south)["Status"] == "failovered"
+    for disk in group.ours:
+        disk.detach()
+    group.call(group.south, "Reprotect")
+    group.wait("stopped")
+    assert group.direction(group.north) == group.direction(group.south) == (group.south.zone, group.north.zone)
+    before = group.row(group.south)["Offsite"]["ShippedBytes"]
+    group.call(group.south, "Start")
+    group.wait("normal")
+    group.wait_shipped(group.south)
+    # Two disks, 1 MiB written here and 1 MiB there: not the 24 MiB that they hold.
+    assert group.row(group.south)["Offsite"]["ShippedBytes"] - before < 5 * MIB
+    # And back: north takes over, with what it had before the disaster gone, and what the survivor wrote in place.
+    group.call(group.north, "Failover")
+    until("failed over", lambda: group.row(group.north)["Status"] == "failovered")
+    for number, disk in enumerate(group.ours):
+        disk.attach()
+        read(disk, 10 + number, 0, MIB)
+        read(disk, 0, 2 * MIB, MIB)
+        read(disk, 77, 4 * MIB, MIB)
+
+
+def test_cancel_goes_back_to_the_original_direction(group):
+    fail_over(group)
+    for copy in group.theirs:
+        copy.detach()
+    group.call(group.south, "Reprotect", ReverseReplicate="false")
+    group.wait("stopped")
+    assert group.direction(group.north) == (group.north.zone, group.south.zone)
+    group.call(group.north, "Start")
+    group.wait("normal")
+    group.wait_shipped(group.north)
+    group.call(group.south, "Failover")
+    until("failed over", lambda: group.row(group.south)["Status"] == "failovered")
+    for copy in group.theirs:
+        copy.attach()
+        read(copy, 66, 2 * MIB, MIB)  # what only the old primary had
+        read(copy, 0, 4 * MIB, MIB)   # what the survivor wrote is gone
+
+
+def test_switchover_loses_nothing_and_comes_back(group):
+    for number, disk in enumerate(group.ours):
+        write(disk, 20 + number, 0, MIB)
+    group.call(group.south, "Switchover")
+    until("turned", lambda: group.direction(group.north) == group.direction(group.south) ==
+          (group.south.zone, group.north.zone))
+    group.wait("normal")
+    assert run("qemu-io", "-f", "raw", "-c", "write -P 1 0 4096", group.ours[0].uri, ok=False).returncode != 0
+    for number, copy in enumerate(group.theirs):
+        copy.attach()
+        read(copy, 20 + number, 0, MIB)
+        write(copy, 30 + number, MIB, MIB)
+    until("the pause is told", lambda: group.row(group.north)["Offsite"]["PauseMs"] > 0)
+    group.call(group.north, "Switchover")
+    until("turned back", lambda: group.direction(group.north) == group.direction(group.south) ==
+          (group.north.zone, group.south.zone))
+    for number, disk in enumerate(group.ours):
+        read(disk, 20 + number, 0, MIB)
+        read(disk, 30 + number, MIB, MIB)
+
+
+def test_sites_killed_while_they_change_sides(group):
+    """Whatever dies in the middle, the change ends, with one leader."""
+    fail_over(group)
+    for disk in group.ours:
+        disk.detach()
+    group.call(group.south, "Reprotect")
+    group.south.kill()
+    group.north.kill()
+    group.south.start()
+    group.north.start()
+    group.wait("stopped")
+    group.call(group.south, "Start")
+    group.wait("normal")
+    group.call(group.north, "Switchover")
+    group.north.kill()
+    group.north.start()
+    until("one way or the other", lambda: group.row(group.north)["Status"] == group.row(group.south)["Status"] == "normal")
+    leader = group.north if group.direction(group.north)[0] == group.north.zone else group.south
+    for disk in group.ours if leader is group.north else group.theirs:
+        if disk.row()["Status"] == "Available":
+            disk.attach()
+        write(disk, 99, 0, MIB)
+    group.wait_shipped(leader)
+
+
+def test_changes_of_sides_that_cannot_be(group):
+    with pytest.raises(ApiError) as refused:
+        group.call(group.south, "Reprotect")
+    assert refused.value.status in (400, 403, 409), refused.value
+    group.call(group.north, "Stop")
+    group.wait("stopped")
+    with pytest.raises(ApiError):
+        group.call(group.south, "Switchover")
+    group.north.kill()
+    group.call(group.south, "Failover")
+    until("failed over", lambda: group.row(group.south)["Status"] == "failovered")
+    until("the link is seen to be down", lambda: not group.row(group.south)["Offsite"]["Linked"])
+    with pytest.raises(ApiError) as refused:
+        group.call(group.south, "Reprotect")
+    assert refused.value.code == "RequestTimeout", refused.value
+    assert group.row(group.south)["Status"] == "failovered"
