@@ -93,6 +93,20 @@ int run_disk_create(struct invocation *invocation, struct error *error)
 		{ "DiskName", invocation->options[OPTION_NAME] }, { NULL, NULL } }, "DiskId", error);
 }
 
+/* An attached disk's first question: where is it? */
+static int print_where(struct invocation *invocation, const char *id, struct error *error)
+{
+	json_t *rows = rows_of(invocation, "disk", error);
+	const json_t *row = rows == NULL ? NULL : row_find(rows, "disk", id, error);
+	const json_t *uris = json_object_get(json_object_get(row, "Offsite"), "NbdUris");
+	int result = row == NULL ? -ENOENT : 0;
+
+	for (size_t i = 0; i < json_array_size(uris); i++)
+		puts(json_string_value(json_array_get(uris, i)));
+	json_decref(rows);
+	return result;
+}
+
 int run_disk_change(struct invocation *invocation, struct error *error)
 {
 	const char *action = invocation->command->action, *size = invocation->options[OPTION_SIZE];
@@ -125,6 +139,8 @@ int run_disk_change(struct invocation *invocation, struct error *error)
 		result = call_simple(invocation, ECS, action, (struct parameter[]){
 			{ "RegionId", region }, { "DiskId", row_text(row, "DiskId") }, { "InstanceId", instance },
 			{ "NewSize", gib }, { NULL, NULL } }, NULL, error);
+	if (result == 0 && strcmp(action, "AttachDisk") == 0 && invocation->options[OPTION_JSON] == NULL)
+		result = print_where(invocation, row_text(row, "DiskId"), error);
 	json_decref(rows);
 	return result;
 }

@@ -1,6 +1,7 @@
 """The command `offsite` against real daemons: what a person types, mistakes included."""
 import json
 import os
+import re
 import subprocess
 
 import offsite
@@ -21,7 +22,7 @@ def test_a_whole_life(two_sites):
     assert "linked" in cli(north, "site", "list")
     disk = cli(north, "disk", "create", "--size", "16M", "--name", "data")
     copy = cli(south, "disk", "create", "--size", "16M", "--name", "copy")
-    cli(north, "disk", "attach", "data", "--instance", "i-db")
+    assert f"nbd+unix:///{disk}?socket=" in cli(north, "disk", "attach", "data", "--instance", "i-db")
     assert "In_use" in cli(north, "disk", "list")
     assert f"/{disk}" in cli(north, "disk", "show", "data")
     pair = cli(north, "pair", "create", "--disk", "data", "--to", there, "--to-disk", copy, "--rpo", "5", "--name", "pair1")
@@ -35,6 +36,31 @@ def test_a_whole_life(two_sites):
     cli(south, "group", "failover", group, "--wait")
     cli(south, "disk", "attach", "copy", "--instance", "i-db")
     assert "failovered" in cli(south, "group", "show", group)
+    cli(north, "disk", "detach", "data")
+    cli(south, "group", "reprotect", group, "--wait")
+    cli(south, "group", "start", group, "--wait")
+    assert json.loads(cli(north, "pair", "show", pair, "--json"))["SourceZoneId"] == there
+    cli(north, "group", "switchover", "group1", "--wait")
+    assert json.loads(cli(north, "pair", "show", pair, "--json"))["SourceZoneId"] == here
+
+
+def test_every_command_option_and_key_is_in_a_manual():
+    manuals = {name: (offsite.REPOSITORY / "docs" / "man" / name).read_text().replace("\\-", "-")
+               for name in ("offsite.1", "offsited.8", "offsite-sim.1", "offsite.conf.5")}
+    for program, name in ((OFFSITE, "offsite.1"), (offsite.OFFSITED, "offsited.8"),
+                          (offsite.BUILD / "src" / "sim" / "offsite-sim", "offsite-sim.1")):
+        told = subprocess.run([program, "--help"], capture_output=True, text=True, timeout=10, check=True).stdout
+        for option in set(re.findall(r"--[a-z][a-z-]+", told)):
+            assert option in manuals[name], f"{name} does not tell {option}"
+        for noun, verb in re.findall(r"^  offsite (\w+) (\w+)", told, re.M):
+            as_pair = "pair" if noun == "group" and verb not in ("create", "add", "remove") else noun
+            assert f"{as_pair} {verb}" in manuals[name], f"{name} does not tell {noun} {verb}"
+            options = subprocess.run([program, noun, verb, "--help"], capture_output=True, text=True, timeout=10, check=True)
+            for option in set(re.findall(r"--[a-z][a-z-]+", options.stdout)):
+                assert option in manuals[name], f"{name} does not tell {option} of {noun} {verb}"
+    example = (offsite.REPOSITORY / "packaging" / "offsite.conf").read_text()
+    for key in re.findall(r"^#? ?([a-z_]+) = ", example, re.M):
+        assert key in manuals["offsite.conf.5"], f"offsite.conf.5 does not tell {key}"
 
 
 def test_mistakes_are_answered_with_what_to_do(site):
