@@ -1,0 +1,65 @@
+"""A full file system at the secondary never costs the last recovery point, and says what is wrong."""
+
+import hashlib
+import pathlib
+
+import pytest
+
+from offsite import MIB, Site, run, until, wait_linked
+
+
+@pytest.fixture
+def small_south(tmp_path):
+    """Two linked sites; the data folder of the second is a file system of 24 MiB."""
+    mount = tmp_path / "mount"
+    mount.mkdir()
+    run("mount", "-t", "tmpfs", "-o", "size=24m", "offsite-test", mount)
+    north, south = Site(tmp_path / "north", "north"), Site(mount / "data", "south")
+    north.configure([south])
+    south.configure([north])
+    try:
+        north.start()
+        south.start()
+        wait_linked(north, south)
+        yield north, south, mount
+    finally:
+        for site in (north, south):
+            site.close()
+        run("umount", mount)
+
+
+def fill(disk, pattern, megabytes):
+    run("qemu-io", "-f", "raw", "-c", f"write -P {pattern} 0 {megabytes * MIB}", "-c", "flush", disk.uri)
+
+
+def random_fill(disk, megabytes, tmp_path):
+    image = tmp_path / "random"
+    image.write_bytes(pathlib.Path("/dev/urandom").open("rb").read(megabytes * MIB))
+    run("qemu-img", "convert", "-n", "-f", "raw", "-O", "raw", image, disk.uri)
+
+
+def digest(path):
+    return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
+
+
+def test_full_disk_at_the_secondary(small_south, tmp_path):
+    north, south, mount = small_south
+    disk, copy = north.disk(64 * MIB), south.make_disk(64 * MIB)
+    pair = north.call("CreateDiskReplicaPair", SourceZoneId=north.zone, DiskId=disk.id, DestinationRegionId=south.region,
+                      DestinationZoneId=south.zone, DestinationDiskId=copy.id)["ReplicaPairId"]
+    until("pair created", lambda: north.pairs() and north.pairs()[0]["Status"] == "created")
+    fill(disk, 3, 4)
+    north.call("StartDiskReplicaPair", ReplicaPairId=pair)
+    until("normal", lambda: north.pairs()[0]["Status"] == "normal")
+    until("all there", lambda: north.pairs()[0]["Offsite"]["DirtyBytes"] == 0)
+    before = south.pairs()[0]["Offsite"]["RecoveryEpoch"]
+    random_fill(disk, 40, tmp_path)  # no room for it: neither staged nor in place
+    until(lambda: f"says why: {north.pairs()[0]}", lambda: "room" in north.pairs()[0]["StatusMessage"])
+    assert south.pairs()[0]["Offsite"]["RecoveryEpoch"] == before
+    assert south.pairs()[0]["Offsite"]["Consistent"]
+    assert north.pairs()[0]["Offsite"]["DirtyBytes"] > 0
+    fill(disk, 5, 1)  # the writer goes on
+    run("mount", "-o", "remount,size=256m", mount)
+    until(lambda: f"catches up by itself: {north.pairs()[0]}", lambda: north.pairs()[0]["Status"] == "normal" and
+          north.pairs()[0]["Offsite"]["DirtyBytes"] == 0)
+    until("the copy holds the same bytes", lambda: digest(disk.path) == digest(copy.path))
