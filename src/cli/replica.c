@@ -166,10 +166,11 @@ static int check_switchover(struct invocation *invocation, const char *id, const
 int run_replica_change(struct invocation *invocation, struct error *error)
 {
 	const struct command *command = invocation->command;
-	bool one_shot = invocation->options[OPTION_ONE_SHOT] != NULL, failover = strcmp(command->verb, "failover") == 0;
+	bool one_shot = invocation->options[OPTION_ONE_SHOT] != NULL;
+	bool at_secondary = strcmp(command->verb, "failover") == 0 || strcmp(command->verb, "reprotect") == 0;
 	json_t *rows = rows_of(invocation, command->noun, error);
 	const json_t *row = rows == NULL ? NULL : row_find(rows, command->noun, invocation->arguments[0], error);
-	const char *key = failover ? (is_group(invocation) ? "DestinationRegionId" : "DestinationRegion")
+	const char *key = at_secondary ? (is_group(invocation) ? "DestinationRegionId" : "DestinationRegion")
 				   : (is_group(invocation) ? "SourceRegionId" : "SourceRegion");
 	const char *id = row == NULL ? "" : row_text(row, id_key(invocation));
 	int result = -ENOENT;

@@ -280,7 +280,7 @@ void on_follow(struct debt *debt, const json_t *message)
 	if (used != NULL && !command.u.unit.hand_over) {
 		snprintf(text, sizeof text, "disk %s at site %s is attached to %s: detach it first, it will be overwritten",
 			 used->id, control->config.site.zone, used->instance);
-		debt_pay(debt, REFUSE_DISK_IN_USE, text);
+		debt_pay(debt, REFUSE_NOT_ALLOWED, text);
 		return;
 	}
 	memcpy(command.u.unit.id, replica->id, sizeof command.u.unit.id);

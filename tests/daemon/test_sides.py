@@ -80,7 +80,10 @@ def test_failover_reprotect_failback(group):
     fail_over(group)
     with pytest.raises(ApiError) as refused:  # its disks are still attached there
         group.call(group.south, "Reprotect")
-    assert "detach" in refused.value.message, refused.value
+    assert refused.value.code == "OperationDenied" and "detach" in refused.value.message, refused.value
+    with pytest.raises(ApiError) as refused:
+        group.call(group.north, "Reprotect")
+    assert refused.value.code == "OperationDenied.OperateNotAllowedForPrimary", refused.value
     assert group.row(group.south)["Status"] == "failovered"
     for disk in group.ours:
         disk.detach()
