@@ -377,8 +377,8 @@ static bool is_ours(struct call *call, const struct verb *verb, struct replica *
 	const char *source = region_of(control, replica->source), *destination = region_of(control, replica->destination);
 	bool failed_over = replica->state == PAIR_FAILOVERED && verb->proceed == delete, at_destination;
 
-	if ((verb->proceed == failover || verb->proceed == reprotect) && call->request.region[0] != 0 && strcmp(call->request.region, source) == 0 &&
-	    strcmp(source, destination) != 0) {
+	if ((verb->proceed == failover || verb->proceed == reprotect) && call->request.region[0] != 0 &&
+	    strcmp(call->request.region, source) == 0 && strcmp(source, destination) != 0) {
 		call_end(call, REFUSE_ON_PRIMARY, "ask for this in the secondary's region, %s", destination);
 		return false;
 	}
