@@ -257,6 +257,6 @@ void apply_start(struct unit *unit)
 	applier->offset = 0;
 	applier->result = 0;
 	applier->frames = 0;
-	applier->buffer = memory_new(1, APPLY_READ_MAX);
+	applier->buffer = memory_resize(NULL, 1, applier->size < APPLY_READ_MAX ? applier->size : APPLY_READ_MAX);
 	apply_pump(unit);
 }

@@ -101,7 +101,7 @@ static struct connection *connection_new(struct links *links, struct link *link,
 	connection->link = link;
 	connection->state = state;
 	connection->began_ns = connection->received_ns = env_now_ns(links->env);
-	connection->buffer = memory_new(1, RECEIVE_BUFFER);
+	connection->buffer = memory_resize(NULL, 1, RECEIVE_BUFFER); /* not zeroed: pages that carry nothing cost nothing */
 	list_init(&connection->queue);
 	list_append(&links->connections, &connection->entry);
 	env_random(links->env, connection->nonce, sizeof connection->nonce);

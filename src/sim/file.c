@@ -63,7 +63,7 @@ void sim_host_free(struct sim_host *host)
 
 static uint8_t *copy_bytes(const uint8_t *bytes, uint64_t size)
 {
-	uint8_t *copy = memory_new(1, size);
+	uint8_t *copy = memory_resize(NULL, 1, size + 1);
 
 	if (size > 0)
 		memcpy(copy, bytes, size);

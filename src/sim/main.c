@@ -2,6 +2,7 @@
  * memory behind, and a crash of the engine itself is caught with its seed. */
 #include <getopt.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -173,6 +174,9 @@ int main(int argc, char **argv)
 	bool one = false, good = true;
 	int option;
 
+	/* Buffers of a megabyte come and go all the time: they are not to be given back to the kernel in between. */
+	mallopt(M_MMAP_THRESHOLD, 256 << 20);
+	mallopt(M_TRIM_THRESHOLD, 256 << 20);
 	sigaction(SIGHUP, &(struct sigaction){ .sa_handler = SIG_IGN }, NULL); /* a lost terminal ends no run */
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (option == 'n')

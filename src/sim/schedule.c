@@ -131,7 +131,7 @@ static void shape_random(struct run *run, struct shape *shape)
 	shape->sites[0] = (unsigned)sim_below(sim, run->site_count);
 	shape->sites[1] = (shape->sites[0] + 1 + (unsigned)sim_below(sim, run->site_count - 1)) % run->site_count;
 	for (unsigned i = 0; i < shape->disk_count; i++)
-		shape->sizes[i] = (96 + sim_below(sim, sim_chance(sim, 150) ? 6000 : 400)) * MODEL_SECTOR;
+		shape->sizes[i] = (96 + sim_below(sim, sim_chance(sim, 60) ? 6000 : 400)) * MODEL_SECTOR;
 }
 
 static void run_all(struct run *run)
