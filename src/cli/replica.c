@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "cli/command.h"
 #include "cli/table.h"
@@ -163,6 +164,34 @@ static int check_switchover(struct invocation *invocation, const char *id, const
 	return result;
 }
 
+/* Waits until both sides have been compared, and says what was found. */
+static int wait_scrubbed(struct invocation *invocation, const char *id, struct error *error)
+{
+	const struct timespec pause = { .tv_nsec = 200000000 };
+	char size[32];
+
+	for (;;) {
+		json_t *rows = rows_of(invocation, invocation->command->noun, error);
+		const json_t *row = rows == NULL ? NULL : row_find(rows, invocation->command->noun, id, error);
+		const json_t *more = json_object_get(row, "Offsite");
+		bool busy = json_is_true(json_object_get(more, "Scrubbing"));
+		uint64_t differences = row_number(more, "ScrubDifferences"), bytes = row_number(more, "ScrubbedBytes");
+
+		json_decref(rows);
+		if (row == NULL)
+			return -ENOENT;
+		if (!busy && differences > 0)
+			return error_set(error, -EIO, "%llu blocks of 4 KiB differed and were repaired: look for \"scrub_difference\" "
+					 "in the daemon's log, and at the health of the disks of both sites",
+					 (unsigned long long)differences);
+		if (!busy) {
+			printf("%s compared, both sides are the same\n", text_size(bytes, size));
+			return 0;
+		}
+		nanosleep(&pause, NULL);
+	}
+}
+
 int run_replica_change(struct invocation *invocation, struct error *error)
 {
 	const struct command *command = invocation->command;
@@ -179,7 +208,9 @@ int run_replica_change(struct invocation *invocation, struct error *error)
 		result = call_simple(invocation, EBS, command->action, (struct parameter[]){
 			{ "RegionId", row_text(row, key) }, { id_key(invocation), id }, { "OneShot", one_shot ? "true" : NULL },
 			{ "ReverseReplicate", invocation->options[OPTION_CANCEL] != NULL ? "false" : NULL }, { NULL, NULL } }, NULL, error);
-	if (result == 0 && invocation->options[OPTION_WAIT] != NULL)
+	if (result == 0 && invocation->options[OPTION_WAIT] != NULL && strcmp(command->verb, "scrub") == 0)
+		result = wait_scrubbed(invocation, id, error);
+	else if (result == 0 && invocation->options[OPTION_WAIT] != NULL)
 		result = wait_for(invocation, command->noun, id, states_of(command->verb, one_shot), error);
 	if (result == 0 && invocation->options[OPTION_WAIT] != NULL && strcmp(command->verb, "switchover") == 0)
 		result = check_switchover(invocation, id, row_text(row, "SourceZoneId"), error);

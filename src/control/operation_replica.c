@@ -322,6 +322,22 @@ static void switchover(struct call *call, struct replica *replica)
 	change_begin(call, replica, CHANGE_SWITCHOVER);
 }
 
+/* --- scrub --- */
+
+static void on_scrub_begun(struct control *control, void *data, const struct error *error)
+{
+	(void)control;
+	if (error->code == 0)
+		call_end(data, REFUSE_NONE, "%s", "");
+	else
+		call_end(data, error->code == -EAGAIN ? REFUSE_INVALID_STATUS : REFUSE_STORAGE, "%s", error->text);
+}
+
+static void scrub(struct call *call, struct replica *replica)
+{
+	unit_command(call->control, SHARD_UNIT_SCRUB, replica->id, false, on_scrub_begun, call);
+}
+
 /* --- delete --- */
 
 static void delete(struct call *call, struct replica *replica)
@@ -354,12 +370,14 @@ static const struct verb {
 	[CONTROL_FAILOVER_PAIR] = { PAIR_VERB_FAILOVER, false, true, false, failover },
 	[CONTROL_REPROTECT_PAIR] = { PAIR_VERB_REPROTECT, false, true, false, reprotect },
 	[CONTROL_SWITCHOVER_PAIR] = { PAIR_VERB_SWITCHOVER, false, true, false, switchover },
+	[CONTROL_SCRUB_PAIR] = { PAIR_VERB_SCRUB, false, false, false, scrub },
 	[CONTROL_DELETE_PAIR] = { PAIR_VERB_DELETE, false, false, false, delete },
 	[CONTROL_START_GROUP] = { PAIR_VERB_START, true, false, true, start },
 	[CONTROL_STOP_GROUP] = { PAIR_VERB_STOP, true, false, false, stop },
 	[CONTROL_FAILOVER_GROUP] = { PAIR_VERB_FAILOVER, true, true, true, failover },
 	[CONTROL_REPROTECT_GROUP] = { PAIR_VERB_REPROTECT, true, true, true, reprotect },
 	[CONTROL_SWITCHOVER_GROUP] = { PAIR_VERB_SWITCHOVER, true, true, true, switchover },
+	[CONTROL_SCRUB_GROUP] = { PAIR_VERB_SCRUB, true, false, true, scrub },
 	[CONTROL_DELETE_GROUP] = { PAIR_VERB_DELETE, true, false, false, delete },
 };
 

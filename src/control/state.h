@@ -39,7 +39,7 @@ const char *pair_state_name(enum pair_state state);
 #define PAIR_VERB_LIST(X) \
 	X(START, "start") X(START_ONE_SHOT, "start one-shot") X(STOP, "stop") X(FAILOVER, "failover") \
 	X(REPROTECT, "reprotect") X(DELETE, "delete") X(MODIFY, "modify") X(ADD, "add") X(REMOVE, "remove") \
-	X(SWITCHOVER, "switch over")
+	X(SWITCHOVER, "switch over") X(SCRUB, "scrub")
 
 enum pair_verb {
 #define X(name, text) PAIR_VERB_##name,

@@ -326,6 +326,11 @@ static int run_unit_promote(struct shard_core *core, struct shard_work *work, st
 	return engine_promote_unit(core->engine, work->command.u.unit.id, work->command.u.unit.term, error);
 }
 
+static int run_unit_scrub(struct shard_core *core, struct shard_work *work, struct error *error)
+{
+	return engine_scrub_unit(core->engine, work->command.u.unit.id, error);
+}
+
 static int run_unit_remove(struct shard_core *core, struct shard_work *work, struct error *error)
 {
 	return engine_remove_unit(core->engine, work->command.u.unit.id, error);
@@ -358,6 +363,7 @@ static run_function *const runs[SHARD_COMMANDS] = {
 	[SHARD_UNIT_FAILOVER] = run_unit_failover,
 	[SHARD_UNIT_DEMOTE] = run_unit_demote,
 	[SHARD_UNIT_PROMOTE] = run_unit_promote,
+	[SHARD_UNIT_SCRUB] = run_unit_scrub,
 	[SHARD_UNIT_REMOVE] = run_unit_remove,
 	[SHARD_MESSAGE] = run_message,
 };

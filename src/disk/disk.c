@@ -67,6 +67,8 @@ void disk_close(struct disk *disk)
 		intent_stop(&disk->intent);
 	}
 	free(disk->touched);
+	free(disk->suspect);
+	free(disk->scrub);
 	free(disk->unread);
 	free(disk->busy);
 	free(disk->unshipped);
@@ -202,6 +204,7 @@ static bool disk_admit(struct disk *disk, struct disk_request *request)
 		if (!epoch_admits(disk, request->first_block, request->last_block)) /* W2 */
 			return false;
 		first_since_cut = disk->map.open_count == 0;
+		disk_unsuspect(disk, request->first_block, request->last_block - request->first_block + 1);
 		change_map_set(&disk->map, request->first_block, request->last_block - request->first_block + 1);
 		bitmap_set(disk->touched, first_extent, last_extent - first_extent + 1);
 	}

@@ -37,19 +37,87 @@ uint64_t disk_dirty_word_count(const struct disk *disk)
 	return bitmap_words(disk->blocks);
 }
 
-bool disk_dirty_words(const struct disk *disk, uint64_t word, uint32_t count, uint64_t *out_words)
+bool disk_dirty_words(const struct disk *disk, uint64_t word, uint32_t count, bool suspect, uint64_t *out_words)
 {
 	uint64_t any = 0;
 
 	assert(disk->tracking == TRACKING_ON && word + count <= bitmap_words(disk->blocks));
 	for (uint32_t i = 0; i < count; i++) {
-		out_words[i] = disk->map.open[word + i] | disk->map.closed[word + i];
+		uint64_t suspects = disk->suspect[word + i];
+
+		out_words[i] = (disk->map.open[word + i] | disk->map.closed[word + i]) & (suspect ? suspects : ~suspects);
 		any |= out_words[i];
 	}
 	return any != 0;
 }
 
-void disk_add_dirty(struct disk *disk, uint64_t word, uint32_t count, const uint64_t *words)
+void disk_suspect(struct disk *disk, uint64_t first, uint64_t count)
+{
+	disk->suspect_count += count - bitmap_count(disk->suspect, first, count);
+	bitmap_set(disk->suspect, first, count);
+}
+
+/* It has changed for certain: nothing to compare. The scrub's word stands while its block waits in the closed epoch. */
+void disk_unsuspect(struct disk *disk, uint64_t first, uint64_t count)
+{
+	if (disk->suspect_count > 0) {
+		disk->suspect_count -= bitmap_count(disk->suspect, first, count);
+		bitmap_clear(disk->suspect, first, count);
+	}
+	for (uint64_t block = first; disk->scrub_count > 0 && block < first + count; block++) {
+		if (bitmap_test(disk->scrub, block) && !bitmap_test(disk->map.closed, block)) {
+			bitmap_clear(disk->scrub, block, 1);
+			disk->scrub_count--;
+		}
+	}
+}
+
+static void add_run(struct disk *disk, uint64_t first, uint64_t count, bool suspect)
+{
+	for (uint64_t block = first; suspect && block < first + count; block++) {
+		if (!bitmap_test(disk->map.open, block) && !bitmap_test(disk->map.closed, block))
+			disk_suspect(disk, block, 1);
+	}
+	if (!suspect)
+		disk_unsuspect(disk, first, count);
+	change_map_set(&disk->map, first, count);
+}
+
+void disk_scrub_begin(struct disk *disk)
+{
+	disk->scrub_at = 0;
+}
+
+bool disk_scrub_next(struct disk *disk, uint64_t max)
+{
+	uint64_t left = max;
+
+	assert(disk->tracking == TRACKING_ON);
+	while (left > 0 && disk->scrub_at < disk->blocks) {
+		uint64_t block = disk->scrub_at++;
+
+		if (bitmap_test(disk->map.open, block) || bitmap_test(disk->map.closed, block))
+			continue;
+		disk_suspect(disk, block, 1);
+		bitmap_set(disk->scrub, block, 1);
+		disk->scrub_count++;
+		change_map_set(&disk->map, block, 1);
+		left--;
+	}
+	return left < max;
+}
+
+uint64_t disk_scrubbed_blocks(const struct disk *disk)
+{
+	return disk->scrub_at;
+}
+
+bool disk_is_scrubbed(const struct disk *disk, uint64_t block)
+{
+	return disk->scrub_count > 0 && bitmap_test(disk->scrub, block);
+}
+
+void disk_add_dirty(struct disk *disk, uint64_t word, uint32_t count, bool suspect, const uint64_t *words)
 {
 	uint64_t block = 0, end = (uint64_t)count * 64;
 
@@ -59,7 +127,7 @@ void disk_add_dirty(struct disk *disk, uint64_t word, uint32_t count, const uint
 
 		if (stop == BITMAP_NONE)
 			stop = end;
-		change_map_set(&disk->map, first, stop - block < left ? stop - block : left);
+		add_run(disk, first, stop - block < left ? stop - block : left, suspect);
 		block = stop;
 	}
 }
@@ -199,13 +267,13 @@ void disk_on_shippable(struct disk *disk, void (*on_shippable)(void *data), void
 }
 
 /* How many blocks from `first` on are of the same kind, and can be shipped as one run. */
-static uint64_t ship_run_length(const struct disk *disk, uint64_t first, uint64_t max, bool unread)
+static uint64_t ship_run_length(const struct disk *disk, uint64_t first, uint64_t max, bool unread, bool suspect)
 {
 	uint64_t end = first + max < disk->blocks ? first + max : disk->blocks;
 	uint64_t block = first;
 
 	while (block < end && bitmap_test(disk->unshipped, block) && !bitmap_test(disk->busy, block) &&
-	       bitmap_test(disk->unread, block) == unread)
+	       bitmap_test(disk->unread, block) == unread && bitmap_test(disk->suspect, block) == suspect)
 		block++;
 	return block - first;
 }
@@ -233,12 +301,20 @@ bool disk_ship_next(struct disk *disk, uint64_t max, struct disk_run *out_run)
 	}
 	unread = bitmap_test(disk->unread, start);
 	out_run->first = start;
-	out_run->count = ship_run_length(disk, start, max, unread);
+	out_run->suspect = bitmap_test(disk->suspect, start);
+	out_run->count = ship_run_length(disk, start, max, unread, out_run->suspect);
 	out_run->kind = unread ? DISK_RUN_READ : DISK_RUN_KEPT;
 	bitmap_clear(disk->unshipped, start, out_run->count);
 	disk->unshipped_count -= out_run->count;
 	disk->ship_cursor = start + out_run->count;
 	return true;
+}
+
+void disk_ship_unget(struct disk *disk, const struct disk_run *run)
+{
+	bitmap_set(disk->unshipped, run->first, run->count);
+	disk->unshipped_count += run->count;
+	disk->ship_cursor = run->first;
 }
 
 static void on_ship_read(struct env_io *io, int result)
@@ -287,10 +363,23 @@ static void epoch_end(struct disk *disk)
 	kept_clear(&disk->kept);
 }
 
+/* What was compared, or sent, is settled; but for blocks that are open again. */
+static void epoch_forget_suspects(struct disk *disk)
+{
+	for (size_t i = 0; i < bitmap_words(disk->blocks); i++) {
+		disk->suspect[i] &= ~disk->map.closed[i];
+		disk->scrub[i] &= ~disk->map.closed[i];
+	}
+	disk->suspect_count = bitmap_count(disk->suspect, 0, disk->blocks);
+	disk->scrub_count = bitmap_count(disk->scrub, 0, disk->blocks);
+}
+
 void disk_epoch_commit(struct disk *disk)
 {
 	assert(disk->closed == CLOSED_CUT && disk->unshipped_count == 0);
 	epoch_end(disk);
+	if (disk->suspect_count > 0 || disk->scrub_count > 0)
+		epoch_forget_suspects(disk);
 	change_map_drop_closed(&disk->map);
 	disk_retry(disk);
 }
@@ -350,6 +439,7 @@ bool disk_sweep_next(struct disk *disk, uint64_t from, uint64_t max, struct disk
 		end = disk->blocks;
 	out_run->first = first;
 	out_run->kind = DISK_RUN_READ;
+	out_run->suspect = false; /* a copy that is not whole is not compared */
 	if (disk->backend->ops->next_data(disk->backend, first * DISK_BLOCK_SIZE, &data_start, &data_end) == 0 &&
 	    data_start / DISK_BLOCK_SIZE > first) {
 		out_run->kind = DISK_RUN_HOLE; /* as far as the hole goes, however long */
@@ -371,6 +461,7 @@ void disk_sweep_read(struct disk *disk, struct disk_reader *reader, const struct
 void disk_sweep_proven(struct disk *disk, const struct disk_run *run)
 {
 	assert(disk->closed == CLOSED_SWEEP);
+	disk_unsuspect(disk, run->first, run->count);
 	change_map_drop_range(&disk->map, run->first, run->count);
 	if (disk->map.closed_count == 0)
 		disk->closed = CLOSED_NONE;

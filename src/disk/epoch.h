@@ -40,11 +40,22 @@ uint64_t disk_open_blocks(const struct disk *disk);
 uint64_t disk_closed_blocks(const struct disk *disk);
 
 /* Copies `count` words of the map (a bit a block, from block 64 * word on): what is dirty. False when all are zero. */
-bool disk_dirty_words(const struct disk *disk, uint64_t word, uint32_t count, uint64_t *out_words);
+/* suspect: only those that may not have changed; else only the others. */
+bool disk_dirty_words(const struct disk *disk, uint64_t word, uint32_t count, bool suspect, uint64_t *out_words);
 uint64_t disk_dirty_word_count(const struct disk *disk);
 /* Counts blocks as changed because the other side may have changed them; bits past the end are left out. Not durable here:
  * who says so says it again until it is proven. */
-void disk_add_dirty(struct disk *disk, uint64_t word, uint32_t count, const uint64_t *words);
+void disk_add_dirty(struct disk *disk, uint64_t word, uint32_t count, bool suspect, const uint64_t *words);
+
+/* --- scrub: right before a cut --- */
+
+/* From the beginning again. */
+void disk_scrub_begin(struct disk *disk);
+/* Adds the next `max` blocks that have not changed to the open epoch, to be compared; false past the end of the disk. */
+bool disk_scrub_next(struct disk *disk, uint64_t max);
+uint64_t disk_scrubbed_blocks(const struct disk *disk);
+/* Whether a block is of a scrub's slice, and has not been written since. */
+bool disk_is_scrubbed(const struct disk *disk, uint64_t block);
 
 /* Told at the first write after a time with no block in the open epoch. */
 void disk_on_dirty(struct disk *disk, void (*on_dirty)(void *data), void *data);
@@ -57,11 +68,14 @@ void disk_cut(struct disk *disk, void (*on_drained)(void *data), void *data);
 struct disk_run {
 	uint64_t first, count; /* blocks */
 	enum { DISK_RUN_READ, DISK_RUN_KEPT, DISK_RUN_HOLE } kind;
+	bool suspect; /* of every block: to be compared first */
 };
 
 /* The next run of blocks to ship, at most `max` of them; false when none can be had now (all shipped, or the rest is busy:
  * disk_ship_done tells which). After the drain only. */
 bool disk_ship_next(struct disk *disk, uint64_t max, struct disk_run *out_run);
+/* Takes back the run given last, unread: another frame will have it. */
+void disk_ship_unget(struct disk *disk, const struct disk_run *run);
 bool disk_ship_done(const struct disk *disk);
 
 struct disk_reader {

@@ -37,6 +37,10 @@ struct disk {
 	struct change_map map;
 	struct intent intent;
 	struct kept kept;
+	/* Blocks that count as changed and may not be: after a power cut those of marked extents, and a scrub's slice. They
+	 * are compared by hash. In `scrub`: the slice, which is known to be the same on both sides, or something is wrong. */
+	uint64_t *suspect, *scrub;
+	uint64_t suspect_count, scrub_count, scrub_at;
 	uint64_t *touched; /* extents written since the last cooling began */
 	void (*on_ready)(void *data, int result);
 	void *ready_data;
@@ -70,5 +74,7 @@ void disk_retry(struct disk *disk); /* tries again to admit what waits */
 /* epoch.c: may this write be admitted now, as far as the closed epoch is concerned? Starts keeping old bytes if need be. */
 bool epoch_admits(struct disk *disk, uint64_t first, uint64_t last);
 void epoch_write_ended(struct disk *disk, uint64_t admitted);
+void disk_suspect(struct disk *disk, uint64_t first, uint64_t count);
+void disk_unsuspect(struct disk *disk, uint64_t first, uint64_t count);
 
 #endif

@@ -36,7 +36,10 @@ static void track_fill_from_intents(struct disk *disk)
 		uint64_t first = extent * BLOCKS_PER_EXTENT;
 		uint64_t left = disk->blocks - first;
 
-		change_map_set(&disk->map, first, left < BLOCKS_PER_EXTENT ? left : BLOCKS_PER_EXTENT);
+		left = left < BLOCKS_PER_EXTENT ? left : BLOCKS_PER_EXTENT;
+		change_map_set(&disk->map, first, left);
+		if (disk->track_how == DISK_TRACK_RESUME)
+			disk_suspect(disk, first, left);
 		extent++;
 	}
 }
@@ -88,6 +91,8 @@ static void track_prepare(struct disk *disk)
 		disk->unread = memory_new(words, sizeof(uint64_t));
 		disk->busy = memory_new(words, sizeof(uint64_t));
 		disk->unshipped = memory_new(words, sizeof(uint64_t));
+		disk->suspect = memory_new(words, sizeof(uint64_t));
+		disk->scrub = memory_new(words, sizeof(uint64_t));
 		disk->touched = memory_new(bitmap_words(disk->extents), sizeof(uint64_t));
 	}
 }
@@ -141,6 +146,11 @@ void disk_untrack(struct disk *disk)
 	snprintf(path, sizeof path, "%s.intent", disk->metadata_path);
 	env_memory_remove(disk->env, name);
 	env_file_remove(disk->env, path);
+	if (disk->suspect != NULL) {
+		bitmap_clear(disk->suspect, 0, disk->blocks);
+		bitmap_clear(disk->scrub, 0, disk->blocks);
+		disk->suspect_count = disk->scrub_count = 0;
+	}
 	disk->tracking = TRACKING_OFF;
 	disk_retry(disk);
 }

@@ -142,6 +142,7 @@ static void apply_end(struct unit *unit, int result, const char *what)
 	else if (result < 0)
 		unit_fail(unit, what, result);
 	receiver_commit_continue(unit);
+	compare_continue(unit);
 	unit_step_continue(unit);
 }
 

@@ -25,8 +25,11 @@ static bool find_piece(struct unit *unit, struct frame_changes *piece)
 			teller->word = 0;
 			continue;
 		}
-		teller->word += piece->word_count;
-		if (disk_dirty_words(disk, piece->first_block / 64, piece->word_count, piece->words))
+		piece->suspect = teller->suspect;
+		teller->suspect = !teller->suspect;
+		if (!teller->suspect)
+			teller->word += piece->word_count;
+		if (disk_dirty_words(disk, piece->first_block / 64, piece->word_count, piece->suspect, piece->words))
 			return true;
 	}
 	return false;
@@ -90,7 +93,7 @@ void changes_on_piece(struct unit *unit, const struct frame_header *header, cons
 	if (header->epoch != sender->changes_round || header->sequence != sender->changes_count + 1)
 		return;
 	sender->changes_count++;
-	disk_add_dirty(disk, piece.first_block / 64, piece.word_count, piece.words);
+	disk_add_dirty(disk, piece.first_block / 64, piece.word_count, piece.suspect, piece.words);
 	sender_patience(unit);
 	unit_header(unit, FRAME_CHANGES_ACK, header->epoch, header->sequence, &ack);
 	link_send_small(unit->peer, &ack, NULL, 0);

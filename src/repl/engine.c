@@ -33,8 +33,8 @@ static void on_message(struct engine *engine, struct link *link, const struct fr
 /* Which half of a unit a frame is for. */
 static bool is_for_sender(enum frame_type type)
 {
-	return type == FRAME_UNIT_STATE || type == FRAME_CHANGES || type == FRAME_SYNC_ACK || type == FRAME_EPOCH_ACK ||
-	       type == FRAME_FLOW;
+	return type == FRAME_UNIT_STATE || type == FRAME_DIFFER || type == FRAME_CHANGES || type == FRAME_SYNC_ACK ||
+	       type == FRAME_EPOCH_ACK || type == FRAME_FLOW;
 }
 
 static void on_sender_frame(struct unit *unit, const struct frame_header *header, const uint8_t *payload)
@@ -50,6 +50,8 @@ static void on_sender_frame(struct unit *unit, const struct frame_header *header
 		return; /* of an epoch given up since */
 	else if (header->type == FRAME_SYNC_ACK)
 		full_sync_on_ack(unit, header->sequence);
+	else if (header->type == FRAME_DIFFER)
+		ship_on_differ(unit, header, payload);
 	else if (header->type == FRAME_EPOCH_ACK)
 		sender_on_epoch_ack(unit, header);
 	else

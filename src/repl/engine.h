@@ -75,6 +75,9 @@ struct unit_status {
 	uint64_t done_bytes;      /* of them done */
 	uint64_t rate_bytes;      /* per second, over the last seconds, as shipped or received */
 	uint64_t shipped_bytes;   /* since start of the daemon: frames' payloads to the peer */
+	uint64_t compared_equal_bytes; /* since start of the daemon: suspected, and found to be the same by hash */
+	bool scrubbing;           /* a comparison of both sides is under way */
+	uint64_t scrubbed_bytes, scrub_differences; /* of the last one: bytes looked at, blocks that differed */
 	uint64_t pause_ms;        /* how long the last switchover held writes at this side; 0: none yet */
 	uint64_t abandoned;       /* epochs given up and merged since start of the daemon */
 	char reason[160];         /* why it waits or failed, one sentence; "" when all is well */
@@ -159,6 +162,9 @@ int engine_demote_unit(struct engine *engine, const char *id, bool hand_over, st
 /* Takes the lead, with a term of term_min or more; only when the other side is known to follow. Completes by an on_unit with role
  * primary, state STOPPED and `changing` false. */
 int engine_promote_unit(struct engine *engine, const char *id, uint64_t term_min, struct error *error);
+/* Primary: compares both sides by hash from beginning to end, a slice a cycle, while everything goes on; a block that differs
+ * is told loudly, and repaired by the same cycle. -EAGAIN when the unit is not in step. */
+int engine_scrub_unit(struct engine *engine, const char *id, struct error *error);
 int engine_set_rpo(struct engine *engine, const char *id, uint32_t rpo_ms, struct error *error);
 /* False when unknown. */
 bool engine_unit_status(struct engine *engine, const char *id, struct unit_status *out_status);

@@ -68,6 +68,7 @@ enum sender_phase {
 
 #define SHIPS_MAX 4u /* data frames being read at a time, a unit */
 #define SHIP_RUNS_MAX 256u
+#define ASKS_MAX 16u /* frames' worth of blocks being compared by hash at a time, a unit */
 #define SENT_MAX 4096u /* data frames not yet acknowledged, a unit; a power of two */
 
 struct ship; /* one data frame being read */
@@ -101,6 +102,10 @@ struct sender {
 	uint32_t draining;   /* disks not drained yet */
 	uint32_t ship_disk;
 	uint32_t ships;      /* struct ship in flight of this generation */
+	struct list asking;  /* of them, those that wait for the other side to compare hashes */
+	uint32_t asks;
+	uint64_t ask_sequence;
+	bool scrubbing;
 	uint64_t sequence;   /* of the last data frame */
 	uint64_t unacked_bytes;
 	struct sent sent[SENT_MAX];
@@ -122,6 +127,7 @@ struct teller {
 	uint64_t told, acked;    /* pieces */
 	uint32_t disk;
 	uint64_t word;           /* next to look at */
+	bool suspect;            /* next: of that piece, the blocks that may not have changed */
 };
 
 struct receiver {
@@ -137,6 +143,8 @@ struct receiver {
 	uint32_t writes;      /* staging writes of this epoch, in flight or held */
 	uint32_t stale_writes;/* of epochs discarded since */
 	struct list held;     /* frames that wait until those are out of the way */
+	uint32_t comparing_count;
+	struct list comparing; /* of struct comparison, that wait until the newest epoch is applied */
 	bool ended;           /* EPOCH_END has come */
 	struct frame_end end;
 	bool committing;
@@ -217,6 +225,7 @@ struct unit {
 	/* for people */
 	char reason[160];
 	uint64_t total_bytes, done_bytes, shipped_bytes, abandoned, pause_ms;
+	uint64_t scrubbed_bytes, scrub_differences, compared_equal_bytes;
 	uint64_t rate_bytes, rate_mark_ns, rate_mark_bytes, rate_total;
 	uint64_t told_ns;
 };
@@ -269,10 +278,20 @@ bool sender_may_send(const struct unit *unit);
 void sender_sent(struct unit *unit, uint64_t bytes);
 void sender_cut_soon(struct unit *unit);
 void sender_hand_over(struct unit *unit);
+void sender_scrub(struct unit *unit);
 /* The peer is at work on the handshake: it is not asked again so soon. */
 void sender_patience(struct unit *unit);
 
+/* compare.c: the secondary's half */
+void compare_on_hashes(struct unit *unit, const struct frame_header *header, const uint8_t *payload);
+/* Compares what had to wait until the newest epoch was applied. */
+void compare_continue(struct unit *unit);
+void compare_forget(struct unit *unit);
+
 /* ship.c */
+void ship_on_differ(struct unit *unit, const struct frame_header *header, const uint8_t *payload);
+void ship_forget_asking(struct unit *unit);
+
 void ship_pump(struct unit *unit);
 /* Begins one data frame of ship_disk; false when that disk has no block to give now. */
 bool ship_begin(struct unit *unit, bool sweep);

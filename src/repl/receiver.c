@@ -40,6 +40,7 @@ void receiver_init(struct unit *unit)
 {
 	list_init(&unit->receiver.sync_frames);
 	list_init(&unit->receiver.held);
+	list_init(&unit->receiver.comparing);
 	unit->receiver.disk_ios = memory_new(unit->spec.disk_count, sizeof *unit->receiver.disk_ios);
 	unit->applier.disk_ios = memory_new(unit->spec.disk_count, sizeof *unit->applier.disk_ios);
 }
@@ -58,6 +59,7 @@ int receiver_open_stages(struct unit *unit)
 
 void receiver_fini(struct unit *unit)
 {
+	compare_forget(unit);
 	for (unsigned i = 0; i < 2; i++) {
 		if (unit->receiver.stages[i] != NULL)
 			env_file_close(unit->receiver.stages[i]);
@@ -100,6 +102,7 @@ static void receiver_discard(struct unit *unit)
 	receiver->ended = false;
 	receiver->sync_barrier = 0;
 	receiver->teller.active = false;
+	compare_forget(unit);
 }
 
 void receiver_attach(struct unit *unit)
@@ -433,12 +436,16 @@ void receiver_on_frame(struct unit *unit, const struct frame_header *header, con
 	}
 	if (!receiver->attached || unit->wish != WISH_NONE)
 		return;
-	if ((header->type == FRAME_EPOCH_DATA || header->type == FRAME_EPOCH_END) && header->epoch <= unit->record.committed)
+	if ((header->type == FRAME_EPOCH_DATA || header->type == FRAME_EPOCH_END || header->type == FRAME_HASHES) &&
+	    header->epoch <= unit->record.committed)
 		return; /* late: committed already */
 	if (header->type == FRAME_EPOCH_DATA) {
 		on_epoch_data(unit, header, frame);
 	} else if (header->type == FRAME_EPOCH_END) {
 		on_epoch_end(unit, header, payload);
+	} else if (header->type == FRAME_HASHES) {
+		receiver_begin_epoch(unit, header->epoch);
+		compare_on_hashes(unit, header, payload);
 	} else if (header->type == FRAME_SYNC_DATA) {
 		on_sync_data(unit, header, frame);
 	} else if (header->type == FRAME_SYNC_END) {

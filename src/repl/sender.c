@@ -14,6 +14,7 @@
 
 #define RETRY_NS (2 * SECOND_NS)
 #define RESERVE_EPOCHS 1024u
+#define SCRUB_SLICE_BLOCKS (32u * 1024u * 1024u / DISK_BLOCK_SIZE) /* a cycle */
 /* A switchover begins its last epoch once the one before was small, or after so many cycles. */
 #define HANDOVER_BYTES (16u * 1024u * 1024u)
 #define HANDOVER_CYCLES 8u
@@ -169,6 +170,7 @@ void sender_init(struct unit *unit)
 	unit->sender.timer.on_fire = on_timer;
 	unit->sender.timer.data = unit;
 	list_init(&unit->sender.sweep_runs);
+	list_init(&unit->sender.asking);
 	unit->kept.on_exceeded = on_kept_exceeded;
 	unit->kept.data = unit;
 }
@@ -196,6 +198,7 @@ void sender_abandon(struct unit *unit)
 		unit->abandoned++;
 	sender->generation++;
 	sender->ships = 0;
+	ship_forget_asking(unit);
 	sender->draining = 0;
 	sender->unacked_bytes = 0;
 	sender->sent_first = sender->sent_last;
@@ -242,6 +245,38 @@ void sender_link_down(struct unit *unit, const char *reason)
 		return;
 	sender_off(unit);
 	unit_move(unit, UNIT_CONNECTING, reason);
+}
+
+/* --- scrub: a slice a cycle is compared with the other side --- */
+
+static void scrub_next_slice(struct unit *unit)
+{
+	uint64_t blocks = 0;
+
+	for (uint32_t i = 0; i < unit->spec.disk_count; i++) {
+		struct disk *disk = unit->disks[i].disk;
+
+		if (disk_scrub_next(disk, SCRUB_SLICE_BLOCKS)) {
+			unit->scrubbed_bytes = 0;
+			for (uint32_t k = 0; k < unit->spec.disk_count; k++)
+				blocks += disk_scrubbed_blocks(unit->disks[k].disk);
+			unit->scrubbed_bytes = blocks * DISK_BLOCK_SIZE;
+			return;
+		}
+	}
+	unit->sender.scrubbing = false;
+	log_event(unit->scrub_differences == 0 ? LOG_INFO : LOG_ERROR, "unit.scrubbed", "unit=%s differences=%llu", unit->spec.id,
+		  (unsigned long long)unit->scrub_differences);
+}
+
+void sender_scrub(struct unit *unit)
+{
+	unit->scrubbed_bytes = unit->scrub_differences = 0;
+	for (uint32_t i = 0; i < unit->spec.disk_count; i++)
+		disk_scrub_begin(unit->disks[i].disk);
+	unit->sender.scrubbing = true;
+	if (unit->sender.phase == SENDER_WAITING)
+		sender_cut_soon(unit);
 }
 
 void sender_welcomed(struct unit *unit)
@@ -326,7 +361,7 @@ static void sender_cut(struct unit *unit)
 		sender_arm(unit, env_now_ns(unit->engine->env) + 10 * MS_NS);
 		return;
 	}
-	if (!sender->commit_needed && open_blocks(unit) == 0)
+	if (!sender->commit_needed && !sender->scrubbing && open_blocks(unit) == 0)
 		return;
 	if (sender->epoch >= unit->record.epoch_reserved) {
 		sender->phase = SENDER_RESERVING;
@@ -336,6 +371,8 @@ static void sender_cut(struct unit *unit)
 		return;
 	}
 	handover_before_cut(unit);
+	if (sender->scrubbing && sender->handover == HANDOVER_NONE)
+		scrub_next_slice(unit);
 	sender->phase = SENDER_DRAINING;
 	sender->closed_epoch = sender->epoch++;
 	sender->closed_wall_ms = env_wall_ms(unit->engine->env);
@@ -392,7 +429,7 @@ static void sender_proven(struct unit *unit)
 		sender_stop(unit, true);
 		return;
 	}
-	if (open_blocks(unit) > 0)
+	if (open_blocks(unit) > 0 || sender->scrubbing)
 		sender_cut_soon(unit);
 	else
 		tell_peer(unit, FRAME_UNIT_IDLE);

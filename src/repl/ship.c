@@ -1,21 +1,27 @@
 /* Reading changed blocks and sending them as data frames: of a closed epoch, and of the first full sync.
  *
  * A ship is one frame on its way: runs of one disk, up to a frame's worth of blocks, read at the same time into one buffer;
- * then zeros become ranges, the rest is packed and sent. */
+ * then zeros become ranges, the rest is packed and sent. Blocks that are only suspected to have changed are compared first: their
+ * hashes go, the other side says which differ from what it has committed, and those are sent. All within one closed epoch, so
+ * that what is compared stands still on both sides. */
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
 
+#include "base/hash.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "repl/internal.h"
 
 #define SHIP_BLOCKS (FRAME_DATA_MAX / DISK_BLOCK_SIZE)
 
 struct ship {
+	struct list link; /* of sender.asking */
 	struct unit *unit;
 	uint64_t generation;
 	uint32_t disk;
-	bool sweep;
+	bool sweep, suspect;
+	uint64_t ask; /* the question's sequence */
 	uint32_t run_count;
 	uint32_t pending;
 	int result;
@@ -95,6 +101,119 @@ static void ship_send(struct ship *ship)
 	unit_tell(unit, false);
 }
 
+/* --- comparing --- */
+
+static void ship_free(struct ship *ship)
+{
+	free(ship->buffer);
+	free(ship);
+}
+
+static void ship_ask(struct ship *ship)
+{
+	struct unit *unit = ship->unit;
+	struct frame_hashes hashes = { .disk = ship->disk };
+	uint8_t payload[FRAME_HASHES_SIZE_MAX];
+	struct frame_header header;
+	const uint8_t *at = ship->buffer;
+
+	for (uint32_t i = 0; i < ship->run_count; i++) {
+		const struct disk_run *run = &ship->runs[i];
+		uint64_t left = disk_run_bytes(unit->disks[ship->disk].disk, run);
+
+		for (uint64_t n = 0; n < run->count; n++) {
+			uint64_t size = left < DISK_BLOCK_SIZE ? left : DISK_BLOCK_SIZE;
+
+			hashes.blocks[hashes.count] = run->first + n;
+			hash_sha256(at, size, hashes.hashes[hashes.count++]);
+			at += DISK_BLOCK_SIZE;
+			left -= size;
+		}
+	}
+	ship->ask = ++unit->sender.ask_sequence;
+	unit->sender.asks++;
+	list_append(&unit->sender.asking, &ship->link);
+	unit_header(unit, FRAME_HASHES, unit->sender.closed_epoch, ship->ask, &header);
+	link_send_small(unit->peer, &header, payload, frame_hashes_encode(&hashes, payload));
+}
+
+void ship_forget_asking(struct unit *unit)
+{
+	struct list *link;
+
+	while ((link = list_pop(&unit->sender.asking)) != NULL)
+		ship_free(container_of(link, struct ship, link));
+	unit->sender.asks = 0;
+}
+
+/* A scrub's block was known to be the same on both sides. */
+static void report_difference(struct unit *unit, const struct disk *disk, uint64_t block)
+{
+	unit->scrub_differences++;
+	log_event(LOG_ERROR, "unit.scrub_difference", "unit=%s disk=%s offset=%llu", unit->spec.id, disk_id(disk),
+		  (unsigned long long)(block * DISK_BLOCK_SIZE));
+}
+
+/* Keeps, of the runs, the blocks that differ; their bytes move down. */
+static void ship_keep_different(struct ship *ship, const uint8_t *bits)
+{
+	struct unit *unit = ship->unit;
+	const struct disk *disk = unit->disks[ship->disk].disk;
+	struct disk_run kept[SHIP_RUNS_MAX];
+	uint32_t kept_count = 0, index = 0;
+	uint64_t equal = 0;
+	uint8_t *to = ship->buffer;
+
+	for (uint32_t i = 0; i < ship->run_count; i++) {
+		for (uint64_t block = ship->runs[i].first; block < ship->runs[i].first + ship->runs[i].count; block++, index++) {
+			bool joined = kept_count > 0 && kept[kept_count - 1].first + kept[kept_count - 1].count == block;
+
+			if ((bits[index / 8] >> (index % 8) & 1) == 0) {
+				equal += DISK_BLOCK_SIZE;
+				continue;
+			}
+			if (disk_is_scrubbed(disk, block))
+				report_difference(unit, disk, block);
+			if (joined)
+				kept[kept_count - 1].count++;
+			else
+				kept[kept_count++] = (struct disk_run){ .first = block, .count = 1, .kind = DISK_RUN_READ };
+			memmove(to, ship->buffer + (size_t)index * DISK_BLOCK_SIZE, DISK_BLOCK_SIZE);
+			to += DISK_BLOCK_SIZE;
+		}
+	}
+	unit->compared_equal_bytes += equal;
+	unit->done_bytes += equal;
+	memcpy(ship->runs, kept, kept_count * sizeof kept[0]);
+	ship->run_count = kept_count;
+}
+
+void ship_on_differ(struct unit *unit, const struct frame_header *header, const uint8_t *payload)
+{
+	struct sender *sender = &unit->sender;
+
+	list_for_each(link, &sender->asking) {
+		struct ship *ship = container_of(link, struct ship, link);
+		uint64_t blocks = 0;
+
+		if (ship->ask != header->sequence)
+			continue;
+		for (uint32_t i = 0; i < ship->run_count; i++)
+			blocks += ship->runs[i].count;
+		if (header->payload_size != (blocks + 7) / 8)
+			return; /* not of this protocol */
+		list_remove(link);
+		sender->asks--;
+		sender->ships--;
+		ship_keep_different(ship, payload);
+		if (ship->run_count > 0)
+			ship_send(ship);
+		ship_free(ship);
+		ship_pump(unit);
+		return;
+	}
+}
+
 static void ship_end(struct ship *ship)
 {
 	struct unit *unit = ship->unit;
@@ -102,13 +221,17 @@ static void ship_end(struct ship *ship)
 	int result = ship->result;
 
 	unit->in_flight--;
+	if (valid && result == 0 && ship->suspect) {
+		ship_ask(ship);
+		ship_pump(unit);
+		return;
+	}
 	if (valid) {
 		unit->sender.ships--;
 		if (result == 0)
 			ship_send(ship);
 	}
-	free(ship->buffer);
-	free(ship);
+	ship_free(ship);
 	if (!valid)
 		return;
 	if (result < 0)
@@ -145,6 +268,12 @@ static bool ship_collect(struct ship *ship)
 
 		if (!found)
 			break;
+		if (ship->run_count == 0) {
+			ship->suspect = run->suspect;
+		} else if (ship->suspect != run->suspect) {
+			disk_ship_unget(disk, run);
+			break;
+		}
 		ship->run_count++;
 		sender->sweep_from = run->first + run->count;
 		if (run->kind == DISK_RUN_HOLE)
@@ -175,22 +304,24 @@ bool ship_begin(struct unit *unit, bool sweep)
 	ship->generation = unit->sender.generation;
 	ship->disk = unit->sender.ship_disk;
 	ship->sweep = sweep;
+	ship->suspect = false;
+	list_init(&ship->link);
 	ship->run_count = ship->pending = 0;
 	ship->result = 0;
 	ship->buffer = memory_try_buffer(FRAME_DATA_MAX);
 	if (ship->buffer == NULL || !ship_collect(ship)) {
-		free(ship->buffer);
-		free(ship);
+		ship_free(ship);
 		return false;
 	}
-	unit->in_flight++;
 	unit->sender.ships++;
-	if (ship->pending == 0) { /* all kept, or all holes */
-		unit->in_flight--;
+	if (ship->pending > 0) {
+		unit->in_flight++;
+	} else if (ship->suspect) { /* all kept */
+		ship_ask(ship);
+	} else { /* all kept, or all holes */
 		unit->sender.ships--;
 		ship_send(ship);
-		free(ship->buffer);
-		free(ship);
+		ship_free(ship);
 	}
 	return true;
 }
@@ -199,7 +330,8 @@ void ship_pump(struct unit *unit)
 {
 	struct sender *sender = &unit->sender;
 
-	while (sender->phase == SENDER_SHIPPING && sender->ships < SHIPS_MAX && sender_may_send(unit)) {
+	while (sender->phase == SENDER_SHIPPING && sender->ships - sender->asks < SHIPS_MAX && sender->asks < ASKS_MAX &&
+	       sender_may_send(unit)) {
 		if (ship_begin(unit, false))
 			continue;
 		if (!disk_ship_done(unit->disks[sender->ship_disk].disk))

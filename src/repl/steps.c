@@ -561,6 +561,20 @@ int engine_demote_unit(struct engine *engine, const char *id, bool hand_over, st
 	return 0;
 }
 
+int engine_scrub_unit(struct engine *engine, const char *id, struct error *error)
+{
+	struct unit *unit = unit_demand(engine, id, error);
+
+	if (unit == NULL)
+		return -ENOENT;
+	if (unit->record.condition != RECORD_LEADING || (unit->state != UNIT_CYCLING && unit->state != UNIT_CATCHING_UP))
+		return error_set(error, -EAGAIN, "unit %s is not in step here: start it, and ask at the primary's site", id);
+	if (!unit->sender.scrubbing)
+		sender_scrub(unit);
+	unit_tell(unit, true);
+	return 0;
+}
+
 int engine_set_rpo(struct engine *engine, const char *id, uint32_t rpo_ms, struct error *error)
 {
 	struct unit *unit = unit_demand(engine, id, error);

@@ -133,7 +133,9 @@ void unit_status_fill(struct unit *unit, struct unit_status *out_status)
 		.rate_bytes = now - unit->rate_mark_ns > 3 * RATE_NS ? 0 : unit->rate_bytes,
 		.shipped_bytes = unit->shipped_bytes, .abandoned = unit->abandoned,
 		.changing = unit->step != STEP_NONE || unit->wish != WISH_NONE || unit->sender.handover != HANDOVER_NONE,
-		.pause_ms = unit->pause_ms,
+		.pause_ms = unit->pause_ms, .compared_equal_bytes = unit->compared_equal_bytes,
+		.scrubbing = unit->sender.scrubbing, .scrubbed_bytes = unit->scrubbed_bytes,
+		.scrub_differences = unit->scrub_differences,
 		.idle = unit_is_fresh(unit, dirty),
 		.linked = unit->state == UNIT_FULL_SYNC || unit->state == UNIT_CATCHING_UP || unit->state == UNIT_CYCLING,
 	};

@@ -160,6 +160,16 @@ const uint8_t *sim_file_bytes(const struct sim_host *host, const char *path, uin
 	return file->current;
 }
 
+void sim_file_rot(struct sim_host *host, const char *path, uint64_t offset)
+{
+	struct sim_file *file = file_find(host, path);
+
+	if (file == NULL || offset >= file->size)
+		return;
+	file->current[offset] ^= 4;
+	file->durable[offset] = file->current[offset];
+}
+
 /* --- env.h: opening, sizing, removing: at once, and durable --- */
 
 int env_file_open(struct env *env, const char *path, int flags, struct env_file **out_file)

@@ -488,3 +488,78 @@ void group_judge_end(struct group *group)
 			run_fail(group->run, "promise 5, the leader holds what its clients were told", why);
 	}
 }
+
+/* --- what else must hold at the end --- */
+
+static void wait_in_step(struct group *group)
+{
+	struct sim *sim = group->run->sim;
+	uint64_t limit = sim->now_ns + 60 * SECOND;
+
+	while (!group_is_in_step(group) && sim_step(sim, limit))
+		;
+	sim_run_until(sim, sim->now_ns + 2 * SECOND); /* the newest epoch is applied */
+	if (!group_is_in_step(group))
+		run_fail(group->run, "promise 2, the sites come into step again", group_unit(group, group->leader)->status.reason);
+}
+
+void group_judge_scrub(struct group *group)
+{
+	struct sim *sim = group->run->sim;
+	struct site *leader = group_site(group, group->leader), *follower = group_site(group, group->leader ^ 1);
+	unsigned disk = (unsigned)sim_below(sim, group->shape->disk_count);
+	uint64_t limit = sim->now_ns + 60 * SECOND;
+	struct unit_status status;
+
+	site_rot(follower, group->index, disk, sim_below(sim, group->shape->sizes[disk]));
+	engine_scrub_unit(leader->engine, group_id(group), NULL);
+	while (engine_unit_status(leader->engine, group_id(group), &status) && status.scrubbing && sim_step(sim, limit))
+		;
+	wait_in_step(group);
+	engine_unit_status(leader->engine, group_id(group), &status);
+	if (status.scrub_differences != 1)
+		run_fail(group->run, "a scrub finds what has rotted", status.scrub_differences == 0 ? "it found nothing" :
+			 "it found more than there was");
+	group->run->result->scrubs++;
+	group_judge_end(group);
+}
+
+static uint64_t count_different_blocks(struct group *group)
+{
+	const uint8_t *ours[MODEL_DISKS_MAX], *theirs[MODEL_DISKS_MAX];
+	uint64_t count = 0;
+
+	get_images(group, group_site(group, group->leader), ours);
+	get_images(group, group_site(group, group->leader ^ 1), theirs);
+	for (unsigned i = 0; i < group->shape->disk_count; i++) {
+		for (uint64_t at = 0; at < group->shape->sizes[i]; at += DISK_BLOCK_SIZE) {
+			uint64_t left = group->shape->sizes[i] - at;
+
+			count += memcmp(ours[i] + at, theirs[i] + at, left < DISK_BLOCK_SIZE ? left : DISK_BLOCK_SIZE) != 0;
+		}
+	}
+	return count;
+}
+
+void group_judge_power_cut(struct group *group)
+{
+	struct site *leader = group_site(group, group->leader);
+	uint64_t differ;
+	struct unit_status status;
+	char why[120];
+
+	run_crash(group->run, leader, true);
+	differ = count_different_blocks(group);
+	site_up(leader);
+	group_unit(group, group->leader)->started = true;
+	engine_start_unit(leader->engine, group_id(group), false, NULL);
+	wait_in_step(group);
+	engine_unit_status(leader->engine, group_id(group), &status);
+	/* At worst each block travels in a frame of its own. */
+	if (status.shipped_bytes > differ * (DISK_BLOCK_SIZE + 128)) {
+		snprintf(why, sizeof why, "%llu bytes were sent, %llu blocks differed", (unsigned long long)status.shipped_bytes,
+			 (unsigned long long)differ);
+		run_fail(group->run, "promise 3, delta always", why);
+	}
+	group_judge_end(group);
+}

@@ -46,6 +46,8 @@ struct group {
 	uint64_t not_before;     /* OPERATION_FAILOVER: what the recovery point must hold at least */
 };
 
+/* A site dies; power: what was not synced is lost. */
+void run_crash(struct run *run, struct site *site, bool power);
 void run_fail(struct run *run, const char *promise, const char *why);
 
 void group_init(struct group *group, struct run *run, unsigned index);
@@ -67,5 +69,9 @@ void group_settle(struct group *group);
 bool group_is_in_step(struct group *group);
 /* Promise 2: both sides hold the same bytes, and the leader's are what its clients were told. */
 void group_judge_end(struct group *group);
+/* In step, and quiet: a bit turns at the follower; a scrub must find it, and the next cycle repair it. */
+void group_judge_scrub(struct group *group);
+/* In step, and quiet: the leader loses its power. What it sends then is what differs, found by hash, and no more. */
+void group_judge_power_cut(struct group *group);
 
 #endif

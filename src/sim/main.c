@@ -72,6 +72,7 @@ static void add(struct totals *totals, const struct schedule_result *result)
 	totals->sums.operations += result->operations;
 	totals->sums.failovers += result->failovers;
 	totals->sums.switchovers += result->switchovers;
+	totals->sums.scrubs += result->scrubs;
 }
 
 /* In the child: seeds one after the other; before each its number goes into the pipe, after it its result. */
@@ -131,10 +132,11 @@ static int run_many(uint64_t from, uint64_t count)
 	seconds = time(NULL) - began;
 	printf("%" PRIu64 " seeds from %" PRIu64 " in %lld s: %" PRIu64 " failed; %" PRIu64 " events, %" PRIu64 " writes, %" PRIu64
 	       " kills, %" PRIu64 " power losses, %" PRIu64 " link breaks, %" PRIu64 " operations (%" PRIu64
-	       " failovers, %" PRIu64 " switchovers), %" PRIu64 " images judged\n", totals.seeds, from, (long long)seconds,
+	       " failovers, %" PRIu64 " switchovers), %" PRIu64 " scrubs, %" PRIu64 " images judged\n", totals.seeds, from, (long long)seconds,
 	       totals.failures, totals.sums.events,
 	       totals.sums.writes, totals.sums.kills, totals.sums.power_losses, totals.sums.link_breaks, totals.sums.operations,
-	       totals.sums.failovers, totals.sums.switchovers, totals.sums.checks);
+	       totals.sums.failovers,
+	       totals.sums.switchovers, totals.sums.scrubs, totals.sums.checks);
 	return totals.failures == 0 ? 0 : 1;
 }
 

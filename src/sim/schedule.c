@@ -32,7 +32,7 @@ void run_fail(struct run *run, const char *promise, const char *why)
 		 why);
 }
 
-static void crash(struct run *run, struct site *site, bool power)
+void run_crash(struct run *run, struct site *site, bool power)
 {
 	log_event(LOG_INFO, "sim.crash", "site=%u power=%d", site->index, power);
 	if (power)
@@ -68,7 +68,7 @@ static void step(struct run *run)
 		sim_link_mend(sim);
 	} else if (dice < 785) {
 		if (site->env != NULL)
-			crash(run, site, sim_chance(sim, 500));
+			run_crash(run, site, sim_chance(sim, 500));
 	} else if (dice < 880) {
 		if (site->env == NULL)
 			site_up(site);
@@ -156,6 +156,10 @@ static void run_all(struct run *run)
 		heal(run);
 	for (unsigned i = 0; i < run->group_count && !run->failed; i++)
 		group_check(&run->groups[i]);
+	if (!run->failed && sim_chance(sim, 200))
+		group_judge_scrub(&run->groups[0]);
+	if (!run->failed && run->group_count == 1 && sim_chance(sim, 200))
+		group_judge_power_cut(&run->groups[0]);
 }
 
 void schedule_run(uint64_t seed, struct schedule_result *out_result)

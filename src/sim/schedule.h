@@ -8,7 +8,7 @@
 struct schedule_result {
 	bool passed;
 	char why[400];
-	uint64_t events, writes, checks, kills, power_losses, link_breaks, operations, failovers, switchovers;
+	uint64_t events, writes, checks, kills, power_losses, link_breaks, operations, failovers, switchovers, scrubs;
 };
 
 void schedule_run(uint64_t seed, struct schedule_result *out_result);

@@ -68,6 +68,8 @@ uint64_t sim_when(const struct sim *sim, uint64_t wall_ms);
 void sim_link_break(struct sim *sim);
 void sim_link_mend(struct sim *sim);
 
+/* A bit of a file turns, on the platter: nobody is told. */
+void sim_file_rot(struct sim_host *host, const char *path, uint64_t offset);
 /* The bytes of a file as a process would read them now; NULL when it is missing. Borrows. */
 const uint8_t *sim_file_bytes(const struct sim_host *host, const char *path, uint64_t *out_size);
 

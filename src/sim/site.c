@@ -151,3 +151,11 @@ const uint8_t *site_bytes(const struct site *site, unsigned group, unsigned disk
 	disk_path(site, group, disk, path);
 	return sim_file_bytes(site->host, path, &size);
 }
+
+void site_rot(struct site *site, unsigned group, unsigned disk, uint64_t offset)
+{
+	char path[64];
+
+	disk_path(site, group, disk, path);
+	sim_file_rot(site->host, path, offset);
+}

@@ -47,5 +47,7 @@ void site_kill(struct site *site);
 const char *site_unit_id(unsigned group);
 struct disk *site_disk(struct site *site, unsigned group, unsigned disk);
 const uint8_t *site_bytes(const struct site *site, unsigned group, unsigned disk);
+/* A bit of a disk turns, and nobody is told. */
+void site_rot(struct site *site, unsigned group, unsigned disk, uint64_t offset);
 
 #endif

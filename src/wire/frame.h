@@ -47,6 +47,8 @@
 	X(EPOCH_DATA, "epoch-data") /* to be staged */ \
 	X(EPOCH_END, "epoch-end")   /* commit it */ \
 	X(EPOCH_ACK, "epoch-ack")   /* committed, durably, on every disk of the unit */ \
+	X(HASHES, "hashes")         /* primary: what these blocks are at the cut; are they so at your side? */ \
+	X(DIFFER, "differ")         /* secondary: these of them are not */ \
 	X(FLOW, "flow")             /* secondary: data frames up to `sequence` are written (not yet stable) */
 
 enum frame_type {
@@ -198,6 +200,25 @@ struct frame_state {
 	char reason[160];   /* particulars for people; may be "" */
 };
 #define FRAME_STATE_SIZE (4u + 24u + 160u)
+/* --- payload of HASHES: blocks of one disk, each with the SHA-256 of its bytes, so that nobody can forge a match ---
+ *
+ *        0    4 disk           index in the unit
+ *        4    4 count          at most FRAME_HASHES_MAX
+ *        8  40n block number, hash
+ * Its sequence is given back with the answer DIFFER, whose payload has a bit a block, from the lowest of byte 0 on. */
+#define FRAME_HASHES_MAX 256u
+#define FRAME_HASHES_SIZE_MAX (8u + 40u * FRAME_HASHES_MAX)
+#define FRAME_DIFFER_SIZE_MAX (FRAME_HASHES_MAX / 8u)
+
+struct frame_hashes {
+	uint32_t disk;
+	uint32_t count;
+	uint64_t blocks[FRAME_HASHES_MAX];
+	uint8_t hashes[FRAME_HASHES_MAX][32];
+};
+uint32_t frame_hashes_encode(const struct frame_hashes *hashes, uint8_t out[FRAME_HASHES_SIZE_MAX]);
+bool frame_hashes_decode(const uint8_t *payload, uint32_t size, struct frame_hashes *out_hashes);
+
 /* --- payload of CHANGES: a piece of the change map of one disk ---
  *
  *        0    4 disk           index in the unit

@@ -124,6 +124,30 @@ bool frame_changes_decode(const uint8_t *payload, uint32_t size, struct frame_ch
 	return true;
 }
 
+uint32_t frame_hashes_encode(const struct frame_hashes *hashes, uint8_t out[FRAME_HASHES_SIZE_MAX])
+{
+	put_le32(out, hashes->disk);
+	put_le32(out + 4, hashes->count);
+	for (uint32_t i = 0; i < hashes->count; i++) {
+		put_le64(out + 8 + 40 * (size_t)i, hashes->blocks[i]);
+		memcpy(out + 16 + 40 * (size_t)i, hashes->hashes[i], 32);
+	}
+	return 8 + 40 * hashes->count;
+}
+
+bool frame_hashes_decode(const uint8_t *payload, uint32_t size, struct frame_hashes *out_hashes)
+{
+	if (size < 8 || size > FRAME_HASHES_SIZE_MAX || get_le32(payload + 4) != (size - 8) / 40 || (size - 8) % 40 != 0)
+		return false;
+	out_hashes->disk = get_le32(payload);
+	out_hashes->count = get_le32(payload + 4);
+	for (uint32_t i = 0; i < out_hashes->count; i++) {
+		out_hashes->blocks[i] = get_le64(payload + 8 + 40 * (size_t)i);
+		memcpy(out_hashes->hashes[i], payload + 16 + 40 * (size_t)i, 32);
+	}
+	return out_hashes->count > 0;
+}
+
 void frame_end_encode(const struct frame_end *end, uint8_t out[FRAME_END_SIZE])
 {
 	put_le64(out, end->frames);

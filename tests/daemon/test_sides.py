@@ -170,6 +170,25 @@ def test_sites_killed_while_they_change_sides(group):
     group.wait_shipped(leader)
 
 
+def test_scrub_finds_and_repairs_what_has_rotted(group):
+    for number, disk in enumerate(group.ours):
+        write(disk, 40 + number, 0, MIB)
+    group.wait_shipped(group.north)
+    group.call(group.north, "Scrub")
+    until("compared", lambda: not group.row(group.north)["Offsite"]["Scrubbing"])
+    assert group.row(group.north)["Offsite"]["ScrubDifferences"] == 0
+    assert group.row(group.north)["Offsite"]["ScrubbedBytes"] == 24 * MIB
+    with open(group.theirs[1].path, "r+b") as image:  # a bit turns on the platter
+        image.seek(12345)
+        image.write(b"?")
+    group.call(group.north, "Scrub")
+    until("found", lambda: not group.row(group.north)["Offsite"]["Scrubbing"] and
+          group.row(group.north)["Offsite"]["ScrubDifferences"] == 1)
+    group.wait_shipped(group.north)
+    until("repaired", lambda: open(group.theirs[1].path, "rb").read(MIB) == b"\x29" * MIB)
+    assert "unit.scrub_difference" in group.north.log()
+
+
 def test_changes_of_sides_that_cannot_be(group):
     with pytest.raises(ApiError) as refused:
         group.call(group.south, "Reprotect")

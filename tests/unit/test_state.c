@@ -31,6 +31,7 @@ static const struct expectation of_pairs[] = {
 	{ PAIR_VERB_ADD, " created stopped " },
 	{ PAIR_VERB_REMOVE, " created stopped invalid " },
 	{ PAIR_VERB_SWITCHOVER, " syncing normal " },
+	{ PAIR_VERB_SCRUB, " syncing normal " },
 };
 
 static const struct expectation of_groups[] = {
@@ -47,6 +48,7 @@ static const struct expectation of_groups[] = {
 	 * emptied, and so never be deleted: that one is accepted, too. */
 	{ PAIR_VERB_REMOVE, " created stopped invalid failovered " },
 	{ PAIR_VERB_SWITCHOVER, " syncing normal " },
+	{ PAIR_VERB_SCRUB, " syncing normal " },
 };
 
 static bool is_listed(const char *accepts, const char *state)

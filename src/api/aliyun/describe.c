@@ -191,6 +191,10 @@ static json_t *row_status(const struct unit_status *status, const char *message)
 	put(row, "Diverged", json_boolean(status->diverged));
 	put(row, "Changing", json_boolean(status->changing));
 	put_number(row, "PauseMs", status->pause_ms);
+	put_number(row, "ComparedEqualBytes", status->compared_equal_bytes);
+	put(row, "Scrubbing", json_boolean(status->scrubbing));
+	put_number(row, "ScrubbedBytes", status->scrubbed_bytes);
+	put_number(row, "ScrubDifferences", status->scrub_differences);
 	put(row, "Idle", json_boolean(status->idle));
 	put_number(row, "Term", status->term);
 	put_number(row, "Epoch", status->epoch);

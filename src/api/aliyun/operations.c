@@ -44,6 +44,7 @@ static const struct aliyun_operation operations[] = {
 	EBS("ReprotectDiskReplicaPair", CONTROL_REPROTECT_PAIR, REGION, PAIR,
 	    TAKES("ReverseReplicate", ALIYUN_NO_FLAG, cancel), TOKEN),
 	EBS("SwitchoverDiskReplicaPair", CONTROL_SWITCHOVER_PAIR, REGION, PAIR, TOKEN), /* Offsite's own */
+	EBS("ScrubDiskReplicaPair", CONTROL_SCRUB_PAIR, REGION, PAIR, TOKEN), /* Offsite's own */
 	EBS("DeleteDiskReplicaPair", CONTROL_DELETE_PAIR, REGION, PAIR, TOKEN),
 	CHANGE("CreateDiskReplicaGroup", ALIYUN_EBS, CONTROL_CREATE_GROUP, "ReplicaGroupId", DIRECTION,
 	       TAKES("GroupName", ALIYUN_NAME, name), TERMS),
@@ -55,6 +56,7 @@ static const struct aliyun_operation operations[] = {
 	EBS("ReprotectDiskReplicaGroup", CONTROL_REPROTECT_GROUP, REGION, GROUP,
 	    TAKES("ReverseReplicate", ALIYUN_NO_FLAG, cancel), TOKEN),
 	EBS("SwitchoverDiskReplicaGroup", CONTROL_SWITCHOVER_GROUP, REGION, GROUP, TOKEN), /* Offsite's own */
+	EBS("ScrubDiskReplicaGroup", CONTROL_SCRUB_GROUP, REGION, GROUP, TOKEN), /* Offsite's own */
 	EBS("DeleteDiskReplicaGroup", CONTROL_DELETE_GROUP, REGION, GROUP, TOKEN),
 	READ("DescribeDisks", ALIYUN_ECS, aliyun_describe_disks),
 	/* Offsite's own: OffsiteSizeBytes (instead of GiB), OffsitePath (a raw file or block device to be adopted in place). */
