@@ -160,7 +160,7 @@ int call_simple(struct invocation *invocation, const char *version, const char *
 	return 0;
 }
 
-static void pause_for_a_look(void)
+void pause_for_a_look(void)
 {
 	struct timespec time = { .tv_nsec = LOOK_MS * 1000000L };
 

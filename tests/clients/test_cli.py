@@ -37,17 +37,71 @@ def test_a_whole_life(two_sites):
     assert "failovered" in cli(south, "group", "show", group)
 
 
+def refused(site, line, words, status=2):
+    """The command ends with one line on stderr that has these words."""
+    said = cli(site, *line.split(), status=status)
+    assert words in said and said.startswith("offsite: ") and "\n" not in said, (line, said)
+
+
 def test_mistakes_are_answered_with_what_to_do(site):
-    assert "did you mean \"offsite disk list\"" in cli(site, "disk", "lst", status=2)
-    assert "offsite --help" in cli(site, "nonsense", "words", status=2)
-    assert "--size" in cli(site, "disk", "create", status=2)
-    assert "is no size" in cli(site, "disk", "create", "--size", "big", status=2)
-    assert "no disk \"d-none\"" in cli(site, "disk", "show", "d-none", status=1)
-    assert "has no option --rpo" in cli(site, "disk", "list", "--rpo", "5", status=2)
-    assert "write \"offsite disk delete DISK\"" in cli(site, "disk", "delete", status=2)
-    assert "no site \"nowhere\"" in cli(site, "group", "create", "--to", "nowhere", status=1)
-    assert "is it running" in cli(site, "disk", "list", "--endpoint", "http://127.0.0.1:1", status=1)
-    assert "cannot read" in cli(None, "disk", "list", "--dir", "/nowhere", status=1)
+    refused(site, "disk lst", 'did you mean "offsite disk list"')
+    refused(site, "disc", 'did you mean "offsite disk"')
+    refused(site, "disk explode", '"offsite disk --help" lists them')
+    refused(site, "nonsense words", '"offsite --help" lists them')
+    refused(site, "nonsense --help", '"offsite --help" lists them')
+    refused(site, "disk create", "--size")
+    refused(site, "disk create --size big", "is no size")
+    refused(site, "disk resize d-1 --size 3M", "write whole GiB, as 20G")
+    refused(site, "disk create --size 1000", "a disk has 1 MiB to 64 TiB", status=1)
+    refused(site, "disk show d-none", 'no disk "d-none" here: "offsite disk list" shows', status=1)
+    refused(site, "pair start pair-none", 'no pair "pair-none" here: "offsite pair list" shows', status=1)
+    refused(site, "disk list --rpo 5", 'has no option --rpo: see "offsite disk list --help"')
+    refused(site, "disk list --bogus", '--bogus is no option: see "offsite disk list --help"')
+    refused(site, "-x", '-x is no option: see "offsite --help"')
+    refused(site, "disk delete", 'write "offsite disk delete DISK"')
+    refused(site, "disk delete a b", '"b" is one word too many: write "offsite disk delete DISK"')
+    refused(site, "group create --to nowhere", 'no site "nowhere": "offsite site list" shows them', status=1)
+    refused(site, "pair create --disk a --to south-a --to-disk copy", '"copy" is no disk id: "offsite disk list" at south-a')
+
+
+def test_an_option_that_is_needed_is_named(site):
+    refused(site, "disk attach web", '--instance is missing: write "offsite disk attach DISK --instance ID"')
+    refused(site, "pair create --disk a", '--to is missing: write "offsite pair create --disk DISK --to ZONE --to-disk DISK"')
+    refused(site, "group create", '--to is missing: write "offsite group create --to ZONE"')
+    # The option after it is not its value.
+    refused(site, "disk create --size", '--size lacks its value: see "offsite disk create --help"')
+    refused(None, "disk create --size", '--size lacks its value: see "offsite disk create --help"')
+
+
+def test_a_daemon_that_is_not_there_is_said_so(site, tmp_path):
+    refused(site, "disk list --endpoint http://127.0.0.1:1", "is it running", status=1)
+    refused(None, f"disk list --dir {tmp_path}/nowhere", "start offsited", status=1)
+    site.stop()
+    refused(site, "disk list", "is it running", status=1)
+
+
+def test_attach_prints_where_the_disk_is(site):
+    disk = cli(site, "disk", "create", "--size", "1M", "--name", "web")
+    assert "NBD" not in cli(site, "disk", "show", "web")
+    tcp, unix = cli(site, "disk", "attach", "web", "--instance", "i-web").splitlines()
+    assert tcp == f"nbd://127.0.0.1:{site.nbd_port}/{disk}"
+    assert unix.startswith(f"nbd+unix:///{disk}?socket=/")
+    for uri in (tcp, unix):
+        assert offsite.run("nbdinfo", "--size", uri).stdout.strip() == str(1 << 20)
+
+
+def test_attach_says_when_nbd_is_off(tmp_path):
+    one = offsite.Site(tmp_path / "site")
+    config = one.folder / "offsite.conf"
+    text = config.read_text().replace(f"tcp:127.0.0.1:{one.nbd_port}", "none").replace(f"unix={one.nbd_socket}", "unix=none")
+    config.write_text(text)
+    try:
+        one.start()
+        cli(one, "disk", "create", "--size", "1M", "--name", "web")
+        done = offsite.run(OFFSITE, "disk", "attach", "web", "--instance", "i-web", "--dir", one.folder)
+        assert done.stdout == "" and "turns NBD off" in done.stderr
+    finally:
+        one.close()
 
 
 def test_help_is_everywhere(site):
