@@ -1,6 +1,7 @@
 """The command `offsite` against real daemons: what a person types, mistakes included."""
 import json
 import os
+import socket
 import subprocess
 
 import offsite
@@ -35,6 +36,32 @@ def test_a_whole_life(two_sites):
     cli(south, "group", "failover", group, "--wait")
     cli(south, "disk", "attach", "copy", "--instance", "i-db")
     assert "failovered" in cli(south, "group", "show", group)
+
+
+def test_sites_that_do_not_link_say_why(tmp_path):
+    """A wrong secret, the likeliest mistake of all, left no trace. Said once, not at every try."""
+    north, south = offsite.make_two_sites(tmp_path)
+    south.configure([north])
+    config = south.folder / "offsite.conf"
+    config.write_text(config.read_text().replace(f"secret={offsite.SECRET}", "secret=not what the other holds"))
+    try:
+        north.start()
+        north.wait_log(f"link.failed peer={south.zone} reason=\"cannot connect to tcp:127.0.0.1:{south.link_port}")
+        with socket.create_server(("127.0.0.1", south.link_port)) as stranger:
+            stranger.settimeout(30)
+            for _ in range(3):
+                connection = stranger.accept()[0]
+                connection.recv(4096)
+                connection.close()
+            said = [line.split("reason=")[1] for line in north.log().split("\n") if "link.failed" in line]
+            assert len(set(said)) == len(said) <= 3, said
+        south.start()
+        reason = "the peer does not hold the same secret: compare both configurations"
+        offsite.until("one of them to say it", lambda: reason in north.log() + south.log())
+        assert "NOT LINKED: offsited's log says why" in cli(north, "site", "list")
+    finally:
+        north.close()
+        south.close()
 
 
 def refused(site, line, words, status=2):
