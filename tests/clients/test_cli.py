@@ -1,8 +1,11 @@
 """The command `offsite` against real daemons: what a person types, mistakes included."""
+import http.server
 import json
 import os
 import socket
 import subprocess
+import threading
+import urllib.parse
 
 import offsite
 
@@ -141,3 +144,36 @@ def test_two_disks_of_one_name_are_told_apart(site):
     for _ in range(2):
         cli(site, "disk", "create", "--size", "1M", "--name", "twin")
     assert "2 disks are called \"twin\"" in cli(site, "disk", "delete", "twin", status=1)
+
+
+def test_waiting_ends_when_it_failed_and_says_why():
+    """Against a site of our own making: a group that fails while the command waits for it."""
+    answers = {
+        "DescribeRegions": {"Regions": [{"RegionId": "r", "Zones": [{"ZoneId": "z", "Offsite": {"Local": True}}]}]},
+        "DescribeDiskReplicaGroups": {"ReplicaGroups": [
+            {"ReplicaGroupId": "pg-1", "SourceRegionId": "r", "Status": "invalid", "Offsite": {"Reason": "a disk failed: why"}}]},
+        "StartDiskReplicaGroup": {},
+    }
+
+    class Api(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = urllib.parse.parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            text = json.dumps(answers[body["Action"][0]]).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Api) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        done = offsite.run(OFFSITE, "group", "start", "pg-1", "--wait", ok=False, env={
+            **os.environ, "OFFSITE_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "OFFSITE_KEY_ID": "a",
+            "OFFSITE_KEY_SECRET": "b"})
+        server.shutdown()
+        thread.join()
+    assert done.returncode == 1
+    assert done.stderr.strip() == "offsite: group pg-1 is invalid: a disk failed: why"
