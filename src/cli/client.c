@@ -87,8 +87,9 @@ static int read_credentials(struct client *client, const char *directory, struct
 	snprintf(path, sizeof path, "%s/credentials", directory);
 	file = fopen(path, "re");
 	if (file == NULL)
-		return error_set(error, -errno, "cannot read %s (%s): give the daemon's data folder with --dir, or set "
-				 "OFFSITE_ENDPOINT, OFFSITE_KEY_ID and OFFSITE_KEY_SECRET", path, error_meaning(errno));
+		return error_set(error, -errno, "cannot read %s (%s): %s, or name its data folder with --dir, or "
+				 "set OFFSITE_ENDPOINT, OFFSITE_KEY_ID and OFFSITE_KEY_SECRET", path, error_meaning(errno),
+				 errno == EACCES ? "be root" : "start offsited, which makes it");
 	while (fgets(line, sizeof line, file) != NULL)
 		read_credential(client, line);
 	fclose(file);
@@ -232,8 +233,8 @@ static json_t *post(struct client *client, const struct buffer *body, struct err
 		curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &status);
 		json = read_answer(client, &answer, status, error);
 	} else {
-		error_set(error, -ECONNREFUSED, "cannot reach offsited at %s (%s): is it running?", client->endpoint,
-			  curl_easy_strerror(code));
+		error_set(error, -ECONNREFUSED, "cannot reach offsited at %s (%s): is it running? If it is elsewhere, "
+			  "give --endpoint", client->endpoint, curl_easy_strerror(code));
 	}
 	free(answer.bytes);
 	return json;

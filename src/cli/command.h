@@ -19,7 +19,7 @@
 	X(INSTANCE, "instance", "ID", "the machine it is for, i-...") \
 	X(DISK, "disk", "DISK", "the primary disk, here") \
 	X(TO, "to", "ZONE", "the other site") \
-	X(TO_DISK, "to-disk", "DISK", "the secondary disk, there") \
+	X(TO_DISK, "to-disk", "DISK", "the id of the secondary disk, there") \
 	X(RPO, "rpo", "SECONDS", "how old the copy may be") \
 	X(CANCEL, "cancel", NULL, "back to the original direction: what the survivor wrote is given up") \
 	X(ONE_SHOT, "one-shot", NULL, "copy once, then stop") \
@@ -44,7 +44,8 @@ struct command {
 	const char *noun, *verb;
 	const char *arguments; /* for people: "DISK", "GROUP PAIR", "" */
 	int argument_count;
-	unsigned options;      /* bits of enum option_id, beside the global ones */
+	unsigned needed;       /* bits of enum option_id that must be given */
+	unsigned options;      /* and that may be, beside the global ones */
 	const char *help;
 	/* 0, or a negative errno with a sentence. */
 	int (*run)(struct invocation *invocation, struct error *error);
@@ -82,6 +83,8 @@ int sites_find(struct invocation *invocation, const char *other, char region[64]
 /* A call whose answer only matters if it is a refusal, or holds the id under `key`. */
 int call_simple(struct invocation *invocation, const char *version, const char *action, const struct parameter *parameters,
 		const char *key, struct error *error);
+/* Between two looks at what changes. */
+void pause_for_a_look(void);
 /* Prints one progress line over the last, on a terminal. */
 int wait_for(struct invocation *invocation, const char *noun, const char *id, const char *const *states, struct error *error);
 

@@ -7,6 +7,7 @@
 #include "cli/table.h"
 
 #define GIB (UINT64_C(1) << 30)
+#define EXPORT_LOOKS 50u /* 10 seconds */
 
 static void print_disk(const json_t *row)
 {
@@ -93,18 +94,25 @@ int run_disk_create(struct invocation *invocation, struct error *error)
 		{ "DiskName", invocation->options[OPTION_NAME] }, { NULL, NULL } }, "DiskId", error);
 }
 
-/* An attached disk's first question: where is it? */
-static int print_where(struct invocation *invocation, const char *id, struct error *error)
+/* Where the disk is reached, a line each, once its export is open. */
+static int print_export(struct invocation *invocation, const char *id, struct error *error)
 {
-	json_t *rows = rows_of(invocation, "disk", error);
-	const json_t *row = rows == NULL ? NULL : row_find(rows, "disk", id, error);
-	const json_t *uris = json_object_get(json_object_get(row, "Offsite"), "NbdUris");
-	int result = row == NULL ? -ENOENT : 0;
+	for (unsigned looks = 0; looks < EXPORT_LOOKS; looks++) {
+		json_t *rows = rows_of(invocation, "disk", error);
+		const json_t *row = rows == NULL ? NULL : row_find(rows, "disk", id, error);
+		const json_t *uris = json_object_get(json_object_get(row, "Offsite"), "NbdUris");
+		bool open = strcmp(row_text(row, "Status"), "In_use") == 0;
 
-	for (size_t i = 0; i < json_array_size(uris); i++)
-		puts(json_string_value(json_array_get(uris, i)));
-	json_decref(rows);
-	return result;
+		for (size_t i = 0; open && i < json_array_size(uris); i++)
+			puts(json_string_value(json_array_get(uris, i)));
+		if (open && json_array_size(uris) == 0)
+			fprintf(stderr, "offsite: it is attached, but section [nbd] of offsite.conf turns NBD off\n");
+		json_decref(rows);
+		if (open || row == NULL)
+			return open ? 0 : -ENOENT;
+		pause_for_a_look();
+	}
+	return error_set(error, -ETIMEDOUT, "disk %s does not open its export: \"offsite disk show %s\" says more", id, id);
 }
 
 int run_disk_change(struct invocation *invocation, struct error *error)
@@ -117,12 +125,10 @@ int run_disk_change(struct invocation *invocation, struct error *error)
 	int result;
 
 	if (strcmp(action, "ResizeDisk") == 0) {
-		if (size == NULL || text_parse_size(size) == 0 || text_parse_size(size) % GIB != 0)
-			return error_set(error, -EINVAL, "give --size in whole GiB, as 20G");
+		if (text_parse_size(size) == 0 || text_parse_size(size) % GIB != 0)
+			return error_set(error, -EINVAL, "\"%s\" is no size to grow to: write whole GiB, as 20G", size);
 		snprintf(gib, sizeof gib, "%llu", (unsigned long long)(text_parse_size(size) / GIB));
 	}
-	if (strcmp(action, "AttachDisk") == 0 && instance == NULL)
-		return error_set(error, -EINVAL, "give --instance: the machine that will use the disk, as i-web1");
 	if (sites_find(invocation, NULL, region, zone, NULL, error) < 0)
 		return -EPERM;
 	rows = rows_of(invocation, "disk", error);
@@ -140,7 +146,7 @@ int run_disk_change(struct invocation *invocation, struct error *error)
 			{ "RegionId", region }, { "DiskId", row_text(row, "DiskId") }, { "InstanceId", instance },
 			{ "NewSize", gib }, { NULL, NULL } }, NULL, error);
 	if (result == 0 && strcmp(action, "AttachDisk") == 0 && invocation->options[OPTION_JSON] == NULL)
-		result = print_where(invocation, row_text(row, "DiskId"), error);
+		result = print_export(invocation, row_text(row, "DiskId"), error);
 	json_decref(rows);
 	return result;
 }

@@ -160,7 +160,7 @@ int call_simple(struct invocation *invocation, const char *version, const char *
 	return 0;
 }
 
-static void pause_for_a_look(void)
+void pause_for_a_look(void)
 {
 	struct timespec time = { .tv_nsec = LOOK_MS * 1000000L };
 
@@ -193,7 +193,7 @@ int wait_for(struct invocation *invocation, const char *noun, const char *id, co
 		row = row_find(rows, noun, id, &gone);
 		text_copy(state, sizeof state, row == NULL ? "deleted" : row_text(row, "Status"));
 		if (is_among(state, failed)) {
-			error_set(error, -EIO, "%s %s is %s: %s", noun, id, state, row_text(row, "StatusMessage"));
+			error_set(error, -EIO, "%s %s is %s: %s", noun, id, state, row_text(json_object_get(row, "Offsite"), "Reason"));
 			json_decref(rows);
 			return -EIO;
 		}

@@ -12,61 +12,66 @@ enum exit_status { EXIT_DONE = 0, EXIT_REFUSED = 1, EXIT_USAGE = 2 };
 
 #define GLOBAL (option_bit(DIR) | option_bit(ENDPOINT) | option_bit(JSON) | option_bit(HELP))
 #define TEXT (option_bit(NAME))
+#define SYNOPSIS_SIZE 128
+#define SYNOPSIS_WIDTH 36
 #define LONG_OPTION 1000 /* apart from the letters, and from the 1 that getopt gives for a word */
 
 const struct command commands[] = {
-	{ "site", "list", "", 0, 0, "this site and its peers, and whether they are linked", run_site_list, NULL },
-	{ "site", "show", "", 0, 0, "the same", run_site_list, NULL },
-	{ "disk", "list", "", 0, 0, "the disks of this site", run_disk_list, NULL },
-	{ "disk", "show", "DISK", 1, 0, "one disk, and where to reach it over NBD", run_disk_list, NULL },
-	{ "disk", "create", "", 0, TEXT | option_bit(SIZE) | option_bit(ADOPT), "make a disk, or adopt a file or device",
-	  run_disk_create, "CreateDisk" },
-	{ "disk", "attach", "DISK", 1, option_bit(INSTANCE), "open its export for writing", run_disk_change, "AttachDisk" },
-	{ "disk", "detach", "DISK", 1, option_bit(INSTANCE), "close its export", run_disk_change, "DetachDisk" },
-	{ "disk", "resize", "DISK", 1, option_bit(SIZE), "grow a disk that is in no pair, in whole GiB", run_disk_change,
-	  "ResizeDisk" },
-	{ "disk", "delete", "DISK", 1, 0, "remove a disk that is detached and in no pair", run_disk_change, "DeleteDisk" },
-	{ "pair", "list", "", 0, 0, "pairs of this site", run_replica_list, NULL },
-	{ "pair", "show", "PAIR", 1, 0, "one pair", run_replica_list, NULL },
-	{ "pair", "create", "", 0, TEXT | option_bit(DISK) | option_bit(TO) | option_bit(TO_DISK) | option_bit(RPO),
+	{ "site", "list", "", 0, 0, 0, "this site and its peers, and whether they are linked", run_site_list, NULL },
+	{ "site", "show", "", 0, 0, 0, "the same", run_site_list, NULL },
+	{ "disk", "list", "", 0, 0, 0, "the disks of this site", run_disk_list, NULL },
+	{ "disk", "show", "DISK", 1, 0, 0, "one disk, and where to reach it over NBD", run_disk_list, NULL },
+	{ "disk", "create", "--size SIZE|--adopt PATH", 0, 0, TEXT | option_bit(SIZE) | option_bit(ADOPT),
+	  "make a disk, or adopt a file or device", run_disk_create, "CreateDisk" },
+	{ "disk", "attach", "DISK", 1, option_bit(INSTANCE), 0, "open its export for writing", run_disk_change,
+	  "AttachDisk" },
+	{ "disk", "detach", "DISK", 1, 0, option_bit(INSTANCE), "close its export", run_disk_change, "DetachDisk" },
+	{ "disk", "resize", "DISK", 1, option_bit(SIZE), 0, "grow a disk that is in no pair, in whole GiB",
+	  run_disk_change, "ResizeDisk" },
+	{ "disk", "delete", "DISK", 1, 0, 0, "remove a disk that is detached and in no pair", run_disk_change,
+	  "DeleteDisk" },
+	{ "pair", "list", "", 0, 0, 0, "pairs of this site", run_replica_list, NULL },
+	{ "pair", "show", "PAIR", 1, 0, 0, "one pair", run_replica_list, NULL },
+	{ "pair", "create", "", 0, option_bit(DISK) | option_bit(TO) | option_bit(TO_DISK), TEXT | option_bit(RPO),
 	  "pair a disk here with one at another site", run_pair_create, "CreateDiskReplicaPair" },
-	{ "pair", "start", "PAIR", 1, option_bit(ONE_SHOT) | option_bit(WAIT), "replicate", run_replica_change,
+	{ "pair", "start", "PAIR", 1, 0, option_bit(ONE_SHOT) | option_bit(WAIT), "replicate", run_replica_change,
 	  "StartDiskReplicaPair" },
-	{ "pair", "stop", "PAIR", 1, option_bit(WAIT), "stop replicating; the recovery point stays", run_replica_change,
-	  "StopDiskReplicaPair" },
-	{ "pair", "failover", "PAIR", 1, option_bit(WAIT), "make the secondary writable", run_replica_change,
+	{ "pair", "stop", "PAIR", 1, 0, option_bit(WAIT), "stop replicating; the recovery point stays",
+	  run_replica_change, "StopDiskReplicaPair" },
+	{ "pair", "failover", "PAIR", 1, 0, option_bit(WAIT), "make the secondary writable", run_replica_change,
 	  "FailoverDiskReplicaPair" },
-	{ "pair", "reprotect", "PAIR", 1, option_bit(CANCEL) | option_bit(WAIT),
+	{ "pair", "reprotect", "PAIR", 1, 0, option_bit(CANCEL) | option_bit(WAIT),
 	  "after a failover: turn the direction, the old primary will follow", run_replica_change, "ReprotectDiskReplicaPair" },
-	{ "pair", "switchover", "PAIR", 1, option_bit(WAIT), "change sides as planned, and lose nothing", run_replica_change,
+	{ "pair", "switchover", "PAIR", 1, 0, option_bit(WAIT), "change sides as planned, and lose nothing", run_replica_change,
 	  "SwitchoverDiskReplicaPair" },
-	{ "pair", "scrub", "PAIR", 1, option_bit(WAIT), "compare both sides by hash; what differs is repaired",
+	{ "pair", "scrub", "PAIR", 1, 0, option_bit(WAIT), "compare both sides by hash; what differs is repaired",
 	  run_replica_change, "ScrubDiskReplicaPair" },
-	{ "pair", "delete", "PAIR", 1, option_bit(WAIT), "forget the pair; the disks stay", run_replica_change,
+	{ "pair", "delete", "PAIR", 1, 0, option_bit(WAIT), "forget the pair; the disks stay", run_replica_change,
 	  "DeleteDiskReplicaPair" },
-	{ "pair", "watch", "PAIR", 1, option_bit(ONCE), "a live view", run_watch, NULL },
-	{ "group", "list", "", 0, 0, "groups of this site", run_replica_list, NULL },
-	{ "group", "show", "GROUP", 1, 0, "one group", run_replica_list, NULL },
-	{ "group", "create", "", 0, TEXT | option_bit(TO) | option_bit(RPO), "make a group of pairs to one other site",
+	{ "pair", "watch", "PAIR", 1, 0, option_bit(ONCE), "a live view", run_watch, NULL },
+	{ "group", "list", "", 0, 0, 0, "groups of this site", run_replica_list, NULL },
+	{ "group", "show", "GROUP", 1, 0, 0, "one group", run_replica_list, NULL },
+	{ "group", "create", "", 0, option_bit(TO), TEXT | option_bit(RPO), "make a group of pairs to one other site",
 	  run_group_create, "CreateDiskReplicaGroup" },
-	{ "group", "add", "GROUP PAIR", 2, 0, "put a pair into a group", run_group_member, "AddDiskReplicaPair" },
-	{ "group", "remove", "GROUP PAIR", 2, 0, "take a pair out of a group", run_group_member, "RemoveDiskReplicaPair" },
-	{ "group", "start", "GROUP", 1, option_bit(ONE_SHOT) | option_bit(WAIT), "replicate", run_replica_change,
+	{ "group", "add", "GROUP PAIR", 2, 0, 0, "put a pair into a group", run_group_member, "AddDiskReplicaPair" },
+	{ "group", "remove", "GROUP PAIR", 2, 0, 0, "take a pair out of a group", run_group_member,
+	  "RemoveDiskReplicaPair" },
+	{ "group", "start", "GROUP", 1, 0, option_bit(ONE_SHOT) | option_bit(WAIT), "replicate", run_replica_change,
 	  "StartDiskReplicaGroup" },
-	{ "group", "stop", "GROUP", 1, option_bit(WAIT), "stop replicating; the recovery point stays", run_replica_change,
-	  "StopDiskReplicaGroup" },
-	{ "group", "failover", "GROUP", 1, option_bit(WAIT), "make all its secondaries writable, at one instant",
+	{ "group", "stop", "GROUP", 1, 0, option_bit(WAIT), "stop replicating; the recovery point stays",
+	  run_replica_change, "StopDiskReplicaGroup" },
+	{ "group", "failover", "GROUP", 1, 0, option_bit(WAIT), "make all its secondaries writable, at one instant",
 	  run_replica_change, "FailoverDiskReplicaGroup" },
-	{ "group", "reprotect", "GROUP", 1, option_bit(CANCEL) | option_bit(WAIT),
+	{ "group", "reprotect", "GROUP", 1, 0, option_bit(CANCEL) | option_bit(WAIT),
 	  "after a failover: turn the direction, the old primaries will follow", run_replica_change,
 	  "ReprotectDiskReplicaGroup" },
-	{ "group", "switchover", "GROUP", 1, option_bit(WAIT), "change sides as planned, and lose nothing",
+	{ "group", "switchover", "GROUP", 1, 0, option_bit(WAIT), "change sides as planned, and lose nothing",
 	  run_replica_change, "SwitchoverDiskReplicaGroup" },
-	{ "group", "scrub", "GROUP", 1, option_bit(WAIT), "compare both sides by hash; what differs is repaired",
+	{ "group", "scrub", "GROUP", 1, 0, option_bit(WAIT), "compare both sides by hash; what differs is repaired",
 	  run_replica_change, "ScrubDiskReplicaGroup" },
-	{ "group", "delete", "GROUP", 1, option_bit(WAIT), "forget an empty group", run_replica_change,
+	{ "group", "delete", "GROUP", 1, 0, option_bit(WAIT), "forget an empty group", run_replica_change,
 	  "DeleteDiskReplicaGroup" },
-	{ "group", "watch", "GROUP", 1, option_bit(ONCE), "a live view", run_watch, NULL },
+	{ "group", "watch", "GROUP", 1, 0, option_bit(ONCE), "a live view", run_watch, NULL },
 };
 const unsigned command_count = sizeof commands / sizeof commands[0];
 
@@ -93,27 +98,46 @@ static void print_options(FILE *out, unsigned bits)
 	}
 }
 
+/* "disk attach DISK --instance ID": what cannot be left out. */
+static void write_synopsis(const struct command *command, char *out, size_t room)
+{
+	int at = snprintf(out, room, "%s %s%s%s", command->noun, command->verb, command->arguments[0] == 0 ? "" : " ",
+			  command->arguments);
+
+	for (unsigned i = 0; i < OPTIONS && at >= 0 && (size_t)at < room; i++) {
+		if ((command->needed & 1u << i) != 0)
+			at += snprintf(out + at, room - (size_t)at, " --%s %s", option_rows[i].name, option_rows[i].value);
+	}
+}
+
 static int help_all(FILE *out, const char *noun)
 {
-	char left[64];
+	char left[SYNOPSIS_SIZE];
 
 	fprintf(out, "usage: offsite NOUN VERB [ARGUMENT...] [--option...]\n\n");
 	for (unsigned i = 0; i < command_count; i++) {
 		if (noun != NULL && strcmp(noun, commands[i].noun) != 0)
 			continue;
-		snprintf(left, sizeof left, "%s %s %s", commands[i].noun, commands[i].verb, commands[i].arguments);
-		fprintf(out, "  offsite %-28s %s\n", left, commands[i].help);
+		write_synopsis(&commands[i], left, sizeof left);
+		if (strlen(left) > SYNOPSIS_WIDTH)
+			fprintf(out, "  offsite %s\n%*s%s\n", left, SYNOPSIS_WIDTH + 11, "", commands[i].help);
+		else
+			fprintf(out, "  offsite %-*s %s\n", SYNOPSIS_WIDTH, left, commands[i].help);
 	}
 	fprintf(out, "\neverywhere:\n");
 	print_options(out, GLOBAL);
-	fprintf(out, "\n\"offsite NOUN VERB --help\" tells the options of one. Names may stand for ids.\n");
+	fprintf(out, "  %-20s %s\n\n\"offsite NOUN VERB --help\" tells the options of one. Names may stand for ids.\n",
+		"--version", "the version");
 	return out == stdout ? EXIT_DONE : EXIT_USAGE;
 }
 
 static int help_one(const struct command *command)
 {
-	printf("usage: offsite %s %s %s\n  %s\n\n", command->noun, command->verb, command->arguments, command->help);
-	print_options(stdout, command->options | GLOBAL);
+	char left[SYNOPSIS_SIZE];
+
+	write_synopsis(command, left, sizeof left);
+	printf("usage: offsite %s%s\n  %s\n\n", left, command->options == 0 ? "" : " [--option...]", command->help);
+	print_options(stdout, command->needed | command->options | GLOBAL);
 	return EXIT_DONE;
 }
 
@@ -147,25 +171,43 @@ static unsigned distance(const char *left, const char *right)
 	return row[width];
 }
 
-static int unknown_command(const char *noun, const char *verb)
+static bool is_noun(const char *word)
+{
+	for (unsigned i = 0; i < command_count; i++) {
+		if (strcmp(commands[i].noun, word) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* With an empty verb only the noun counts. */
+static const struct command *nearest_command(const char *noun, const char *verb)
 {
 	const struct command *nearest = NULL;
-	unsigned best = 4;
+	unsigned best = verb[0] == 0 ? 3 : 4;
 
 	for (unsigned i = 0; i < command_count; i++) {
-		unsigned far = distance(noun, commands[i].noun) + distance(verb, commands[i].verb);
+		unsigned far = distance(noun, commands[i].noun) + (verb[0] == 0 ? 0 : distance(verb, commands[i].verb));
 
 		if (far < best) {
 			best = far;
 			nearest = &commands[i];
 		}
 	}
+	return nearest;
+}
+
+static int unknown_command(const char *noun, const char *verb)
+{
+	const struct command *nearest = nearest_command(noun, verb);
+	const char *blank = verb[0] == 0 ? "" : " ";
+
 	if (nearest != NULL)
-		fprintf(stderr, "offsite: there is no command \"%s %s\": did you mean \"offsite %s %s\"?\n", noun, verb,
-			nearest->noun, nearest->verb);
+		fprintf(stderr, "offsite: there is no command \"%s%s%s\": did you mean \"offsite %s%s%s\"?\n", noun, blank, verb,
+			nearest->noun, blank, verb[0] == 0 ? "" : nearest->verb);
 	else
-		fprintf(stderr, "offsite: there is no command \"%s%s%s\": \"offsite --help\" lists them\n", noun,
-			verb[0] == 0 ? "" : " ", verb);
+		fprintf(stderr, "offsite: there is no command \"%s%s%s\": \"offsite%s%s --help\" lists them\n", noun, blank, verb,
+			is_noun(noun) ? " " : "", is_noun(noun) ? noun : "");
 	return EXIT_USAGE;
 }
 
@@ -180,12 +222,15 @@ static const struct command *find_command(const char *noun, const char *verb)
 	return NULL;
 }
 
-static bool is_noun(const char *word)
+/* An option that is not right, with the help that tells the right ones: of the command, as far as it was read. */
+static bool bad_option(const char *option, const char *what, const char *words[5])
 {
-	for (unsigned i = 0; i < command_count; i++) {
-		if (strcmp(commands[i].noun, word) == 0)
-			return true;
-	}
+	const struct command *command = find_command(words[0], words[1]);
+
+	if (command != NULL)
+		fprintf(stderr, "offsite: %s %s: see \"offsite %s %s --help\"\n", option, what, command->noun, command->verb);
+	else
+		fprintf(stderr, "offsite: %s %s: see \"offsite --help\"\n", option, what);
 	return false;
 }
 
@@ -201,15 +246,18 @@ static bool parse(int argc, char **argv, struct invocation *invocation, const ch
 						   LONG_OPTION + (int)i };
 	long_options[OPTIONS] = (struct option){ "version", no_argument, NULL, LONG_OPTION + OPTIONS };
 	opterr = 0;
-	while ((found = getopt_long(argc, argv, "-h", long_options, NULL)) != -1) {
+	while ((found = getopt_long(argc, argv, "-:h", long_options, NULL)) != -1) {
 		if (found == 1 && *out_words < 5) {
 			words[(*out_words)++] = optarg;
 		} else if (found == 1) {
 			fprintf(stderr, "offsite: \"%s\" is one word too many\n", optarg);
 			return false;
 		} else if (found == '?') {
-			fprintf(stderr, "offsite: %s is no option, or lacks its value: see \"--help\"\n", argv[optind - 1]);
-			return false;
+			return bad_option(argv[optind - 1], "is no option", words);
+		} else if (found == ':') {
+			return bad_option(argv[optind - 1], "lacks its value", words);
+		} else if (found >= LONG_OPTION && optarg == argv[optind - 1] && strncmp(optarg, "--", 2) == 0) {
+			return bad_option(argv[optind - 2], "lacks its value", words); /* the next option is not it */
 		} else if (found == LONG_OPTION + OPTIONS) {
 			printf("offsite %s\n", OFFSITE_VERSION);
 			exit(EXIT_DONE);
@@ -220,22 +268,35 @@ static bool parse(int argc, char **argv, struct invocation *invocation, const ch
 	return true;
 }
 
-static bool check(const struct invocation *invocation, int words)
+static bool check(const struct invocation *invocation, const char *const words[5], int word_count)
 {
 	const struct command *command = invocation->command;
+	char right[SYNOPSIS_SIZE];
 
+	write_synopsis(command, right, sizeof right);
 	for (unsigned i = 0; i < OPTIONS; i++) {
-		if (invocation->options[i] != NULL && ((command->options | GLOBAL) & 1u << i) == 0) {
-			fprintf(stderr, "offsite: \"%s %s\" has no option --%s: see \"offsite %s %s --help\"\n", command->noun,
-				command->verb, option_rows[i].name, command->noun, command->verb);
-			return false;
-		}
+		if (invocation->options[i] == NULL || ((command->needed | command->options | GLOBAL) & 1u << i) != 0)
+			continue;
+		fprintf(stderr, "offsite: \"%s %s\" has no option --%s: see \"offsite %s %s --help\"\n", command->noun,
+			command->verb, option_rows[i].name, command->noun, command->verb);
+		return false;
 	}
-	if (words - 2 == command->argument_count)
-		return true;
-	fprintf(stderr, "offsite: write \"offsite %s %s%s%s\"\n", command->noun, command->verb,
-		command->arguments[0] == 0 ? "" : " ", command->arguments);
-	return false;
+	if (word_count - 2 > command->argument_count) {
+		fprintf(stderr, "offsite: \"%s\" is one word too many: write \"offsite %s\"\n", words[2 + command->argument_count],
+			right);
+		return false;
+	}
+	if (word_count - 2 < command->argument_count) {
+		fprintf(stderr, "offsite: too few words: write \"offsite %s\"\n", right);
+		return false;
+	}
+	for (unsigned i = 0; i < OPTIONS; i++) {
+		if ((command->needed & 1u << i) == 0 || (invocation->options[i] != NULL && invocation->options[i][0] != 0))
+			continue;
+		fprintf(stderr, "offsite: --%s is missing: write \"offsite %s\"\n", option_rows[i].name, right);
+		return false;
+	}
+	return true;
 }
 
 static int run(struct invocation *invocation)
@@ -263,9 +324,11 @@ int main(int argc, char **argv)
 	if (!parse(argc, argv, &invocation, words, &word_count))
 		return EXIT_USAGE;
 	help = invocation.options[OPTION_HELP] != NULL;
+	if (word_count == 1 && !is_noun(words[0]))
+		return unknown_command(words[0], "");
 	if (word_count < 2 && (help || word_count == 0))
 		return help_all(help ? stdout : stderr, word_count == 1 ? words[0] : NULL);
-	if (word_count == 1 && is_noun(words[0]))
+	if (word_count == 1)
 		return help_all(stderr, words[0]);
 	invocation.command = find_command(words[0], words[1]);
 	if (invocation.command == NULL)
@@ -274,7 +337,7 @@ int main(int argc, char **argv)
 		return help_one(invocation.command);
 	for (int i = 2; i < word_count; i++)
 		invocation.arguments[invocation.argument_count++] = words[i];
-	if (!check(&invocation, word_count))
+	if (!check(&invocation, words, word_count))
 		return EXIT_USAGE;
 	curl_global_init(CURL_GLOBAL_DEFAULT);
 	return run(&invocation);

@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "cli/command.h"
 #include "cli/table.h"
@@ -12,14 +11,14 @@ static const char *id_key(const struct invocation *invocation)
 	return is_group(invocation) ? "ReplicaGroupId" : "ReplicaPairId";
 }
 
-/* How old the recovery point is, or "-". */
-static const char *age_of(const json_t *row, char out[32])
+/* How old the recovery point is, or `none`. */
+static const char *age_of(const json_t *row, const char *none, char out[32])
 {
 	const json_t *more = json_object_get(row, "Offsite");
 	uint64_t now = row_number(more, "NowMs"), wall = row_number(more, "RecoveryWallMs");
 
 	if (row_number(more, "RecoveryEpoch") == 0)
-		return "-";
+		return none;
 	if (json_is_true(json_object_get(more, "Idle")))
 		wall = now;
 	return text_age(now > wall ? now - wall : 0, out);
@@ -41,7 +40,7 @@ static void print_rows(const struct invocation *invocation, const json_t *rows)
 		table_add(&table, "%s", row_text(row, "SourceZoneId"));
 		table_add(&table, "%s", row_text(row, "DestinationZoneId"));
 		table_add(&table, "%llu s", (unsigned long long)row_number(row, "RPO"));
-		table_add(&table, "%s", age_of(row, age));
+		table_add(&table, "%s", age_of(row, "-", age));
 		table_add(&table, "%s", row_text(json_object_get(row, "Offsite"), "Reason"));
 	}
 	table_print(&table, stdout);
@@ -57,8 +56,8 @@ static void print_row(const struct invocation *invocation, const json_t *row)
 	       row_text(row, is_group(invocation) ? "GroupName" : "PairName"), row_text(row, "Status"),
 	       row_text(row, "SourceZoneId"), row_text(row, "SourceDiskId"), row_text(row, "DestinationZoneId"),
 	       row_text(row, "DestinationDiskId"));
-	printf("RPO             %llu s\nrecovery point  %s old\nnot yet there   %s\n", (unsigned long long)row_number(row, "RPO"),
-	       age_of(row, age), text_size(row_number(more, "DirtyBytes"), dirty));
+	printf("RPO             %llu s\nrecovery point  %s\nnot yet there   %s\n", (unsigned long long)row_number(row, "RPO"),
+	       age_of(row, "none yet", age), text_size(row_number(more, "DirtyBytes"), dirty));
 	for (size_t i = 0; i < json_array_size(pairs); i++)
 		printf("pair            %s\n", json_string_value(json_array_get(pairs, i)));
 	if (row_text(row, "ReplicaGroupId")[0] != 0 && !is_group(invocation))
@@ -103,8 +102,9 @@ int run_pair_create(struct invocation *invocation, struct error *error)
 	const json_t *row;
 	int result = -ENOENT;
 
-	if (options[OPTION_DISK] == NULL || options[OPTION_TO] == NULL || options[OPTION_TO_DISK] == NULL)
-		return error_set(error, -EINVAL, "give --disk DISK --to ZONE --to-disk DISK");
+	if (strncmp(options[OPTION_TO_DISK], "d-", 2) != 0)
+		return error_set(error, -EINVAL, "\"%s\" is no disk id: \"offsite disk list\" at %s shows the ids there, d-...",
+				 options[OPTION_TO_DISK], options[OPTION_TO]);
 	if (sites_find(invocation, options[OPTION_TO], region, zone, other, error) < 0)
 		return -EPERM;
 	rows = rows_of(invocation, "disk", error);
@@ -124,8 +124,6 @@ int run_group_create(struct invocation *invocation, struct error *error)
 	const char *const *options = invocation->options;
 	char region[64], zone[64], other[64];
 
-	if (options[OPTION_TO] == NULL)
-		return error_set(error, -EINVAL, "give --to ZONE: the other site");
 	if (sites_find(invocation, options[OPTION_TO], region, zone, other, error) < 0)
 		return -EPERM;
 	return call_simple(invocation, EBS, "CreateDiskReplicaGroup", (struct parameter[]){
@@ -167,7 +165,6 @@ static int check_switchover(struct invocation *invocation, const char *id, const
 /* Waits until both sides have been compared, and says what was found. */
 static int wait_scrubbed(struct invocation *invocation, const char *id, struct error *error)
 {
-	const struct timespec pause = { .tv_nsec = 200000000 };
 	char size[32];
 
 	for (;;) {
@@ -188,7 +185,7 @@ static int wait_scrubbed(struct invocation *invocation, const char *id, struct e
 			printf("%s compared, both sides are the same\n", text_size(bytes, size));
 			return 0;
 		}
-		nanosleep(&pause, NULL);
+		pause_for_a_look();
 	}
 }
 

@@ -29,7 +29,7 @@ int run_site_list(struct invocation *invocation, struct error *error)
 			table_add(&table, "%s", row_text(zone, "ZoneId"));
 			table_add(&table, "%s", row_text(region, "RegionId"));
 			table_add(&table, "%s", json_is_true(json_object_get(more, "Local")) ? "this site" :
-				  json_is_true(json_object_get(more, "Linked")) ? "linked" : "NOT LINKED");
+				  json_is_true(json_object_get(more, "Linked")) ? "linked" : "NOT LINKED: offsited's log says why");
 		}
 	}
 	table_print(&table, stdout);

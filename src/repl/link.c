@@ -159,6 +159,8 @@ static void connection_close(struct connection *connection, const char *reason)
 			snprintf(link->reason, sizeof link->reason, "%s", reason);
 			links->handler.on_state(links->data, link, false, reason);
 		} else if (link->up == NULL) {
+			if (!links->closing && strncmp(link->reason, reason, sizeof link->reason - 1) != 0) /* not at each try */
+				log_event(LOG_WARNING, "link.failed", "peer=%s reason=\"%s\"", link->peer, reason);
 			snprintf(link->reason, sizeof link->reason, "%s", reason);
 		}
 	}

@@ -130,13 +130,13 @@ static int run_many(uint64_t from, uint64_t count)
 	for (uint64_t at = 0; at < count; at += BATCH)
 		batch(&totals, from + at, count - at < BATCH ? count - at : BATCH);
 	seconds = time(NULL) - began;
-	printf("%" PRIu64 " seeds from %" PRIu64 " in %lld s: %" PRIu64 " failed; %" PRIu64 " events, %" PRIu64 " writes, %" PRIu64
-	       " kills, %" PRIu64 " power losses, %" PRIu64 " link breaks, %" PRIu64 " operations (%" PRIu64
-	       " failovers, %" PRIu64 " switchovers), %" PRIu64 " scrubs, %" PRIu64 " images judged\n", totals.seeds, from, (long long)seconds,
-	       totals.failures, totals.sums.events,
-	       totals.sums.writes, totals.sums.kills, totals.sums.power_losses, totals.sums.link_breaks, totals.sums.operations,
-	       totals.sums.failovers,
-	       totals.sums.switchovers, totals.sums.scrubs, totals.sums.checks);
+	printf("%" PRIu64 " seeds from %" PRIu64 " in %lld s: %" PRIu64 " failed; ", totals.seeds, from, (long long)seconds,
+	       totals.failures);
+	printf("%" PRIu64 " events, %" PRIu64 " writes, %" PRIu64 " kills, %" PRIu64 " power losses, %" PRIu64 " link breaks, ",
+	       totals.sums.events, totals.sums.writes, totals.sums.kills, totals.sums.power_losses, totals.sums.link_breaks);
+	printf("%" PRIu64 " operations (%" PRIu64 " failovers, %" PRIu64 " switchovers), %" PRIu64 " scrubs, %" PRIu64
+	       " images judged\n", totals.sums.operations, totals.sums.failovers, totals.sums.switchovers, totals.sums.scrubs,
+	       totals.sums.checks);
 	return totals.failures == 0 ? 0 : 1;
 }
 

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -256,14 +257,66 @@ static void test_sizes(void **state)
 	assert_int_equal(config_parse_size("M", &bytes), -EINVAL);
 }
 
-int main(void)
+/* What packaging/offsite.conf shows commented out, "# key = value", with the comment taken off; peers are an example, and paths
+ * that hold "<" are words. */
+static void read_shown_defaults(const char *path, char *out, size_t room)
+{
+	FILE *stream = fopen(path, "re");
+	char line[256];
+	size_t at = 0;
+
+	assert_non_null(stream);
+	while (fgets(line, sizeof line, stream) != NULL && strncmp(line, "# [peer", 7) != 0) {
+		const char *text = strncmp(line, "# ", 2) == 0 ? line + 2 : line;
+		size_t length = strspn(text, "abcdefghijklmnopqrstuvwxyz_");
+
+		if (line[0] != '[' && (length == 0 || strncmp(text + length, " = ", 3) != 0 || strchr(text, '<') != NULL))
+			continue;
+		at += (size_t)snprintf(out + at, room - at, "%s", text);
+		assert_true(at < room);
+	}
+	fclose(stream);
+}
+
+static const char *example; /* packaging/offsite.conf */
+
+static void test_example_shows_the_defaults(void **state)
+{
+	struct config config, none;
+	char text[4096] = "";
+
+	(void)state;
+	read_shown_defaults(example, text, sizeof text);
+	assert_non_null(strstr(text, "kept_bytes = ")); /* it was read at all */
+	assert_string_equal(parse(&config, text), "");
+	config_init(&none, "/data");
+	assert_string_equal(config.region, none.region);
+	assert_string_equal(config.zone, none.zone);
+	assert_string_equal(config.directory, "/var/lib/offsite");
+	assert_int_equal(config.log, none.log);
+	assert_string_equal(config.api_listen, none.api_listen);
+	assert_string_equal(config.nbd_listen, none.nbd_listen);
+	assert_string_equal(config.link_listen, none.link_listen);
+	assert_int_equal(config.limits.kept_bytes_max, none.limits.kept_bytes_max);
+	assert_int_equal(config.limits.window_bytes_max, none.limits.window_bytes_max);
+	assert_int_equal(config.limits.staging_bytes_max, none.limits.staging_bytes_max);
+	assert_int_equal(config.limits.cycle_ms_min, none.limits.cycle_ms_min);
+	assert_int_equal(config.pairs_per_group, none.pairs_per_group);
+	config_fini(&config);
+	config_fini(&none);
+}
+
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults), cmocka_unit_test(test_everything), cmocka_unit_test(test_refused_keys),
 		cmocka_unit_test(test_refused_values), cmocka_unit_test(test_refused_peers),
 		cmocka_unit_test(test_long_and_binary), cmocka_unit_test(test_damaged), cmocka_unit_test(test_no_data),
 		cmocka_unit_test(test_files), cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_example_shows_the_defaults),
 	};
 
+	assert(argc == 2);
+	example = argv[1];
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
