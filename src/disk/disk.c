@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/planted.h"
 #include "disk/internal.h"
 
 static bool is_change(const struct disk_request *request)
@@ -131,6 +132,8 @@ static void disk_end(struct disk_request *request, int result)
 	disk->requests--;
 	if (request->admitted) {
 		list_remove(&request->link);
+		if (PLANTED(BIT_AFTER_DATA) && disk->tracking == TRACKING_ON)
+			change_map_set(&disk->map, request->first_block, request->last_block - request->first_block + 1);
 		epoch_write_ended(disk, request->cuts);
 	}
 	request->on_done(request, result);
@@ -176,7 +179,10 @@ static void disk_issue(struct disk *disk, struct disk_request *request)
 		break;
 	case DISK_FLUSH:
 		request->io.on_done = on_synced;
-		backend->ops->sync(backend, &request->io);
+		if (PLANTED(FLUSH_LIES))
+			env_defer(disk->env, &request->io);
+		else
+			backend->ops->sync(backend, &request->io);
 		break;
 	case DISK_OPERATIONS:
 		assert(false); /* a count, not an operation */
@@ -199,13 +205,16 @@ static bool disk_admit(struct disk *disk, struct disk_request *request)
 	if (disk->tracking == TRACKING_ON) {
 		if (!intent_is_durable(&disk->intent, first_extent, last_extent)) { /* W1 */
 			intent_mark(&disk->intent, first_extent, last_extent);
-			return false;
+			if (!PLANTED(MARK_NOT_AWAITED))
+				return false;
 		}
-		if (!epoch_admits(disk, request->first_block, request->last_block)) /* W2 */
+		if (!PLANTED(OLD_BYTES_LOST_WRITE) && !(PLANTED(OLD_BYTES_LOST_TRIM) && request->operation != DISK_WRITE) &&
+		    !epoch_admits(disk, request->first_block, request->last_block)) /* W2 */
 			return false;
 		first_since_cut = disk->map.open_count == 0;
 		disk_unsuspect(disk, request->first_block, request->last_block - request->first_block + 1);
-		change_map_set(&disk->map, request->first_block, request->last_block - request->first_block + 1);
+		if (!PLANTED(BIT_AFTER_DATA))
+			change_map_set(&disk->map, request->first_block, request->last_block - request->first_block + 1);
 		bitmap_set(disk->touched, first_extent, last_extent - first_extent + 1);
 	}
 	request->admitted = true;

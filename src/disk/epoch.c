@@ -15,6 +15,7 @@
 #include "base/bitmap.h"
 #include "base/list.h"
 #include "base/memory.h"
+#include "base/planted.h"
 #include "disk/internal.h"
 
 uint64_t disk_open_blocks(const struct disk *disk)
@@ -157,7 +158,7 @@ void disk_cut(struct disk *disk, void (*on_drained)(void *data), void *data)
 	disk->cuts++;
 	/* All of them, those of an epoch given up before its writes had ended too. */
 	disk->before_count = disk->write_count;
-	disk->drained = disk->before_count == 0;
+	disk->drained = disk->before_count == 0 || PLANTED(CUT_NOT_DRAINED);
 	if (disk->drained)
 		on_drained(data);
 }
@@ -399,6 +400,8 @@ void disk_epoch_abandon(struct disk *disk)
 	if (disk->tracking != TRACKING_ON)
 		return;
 	epoch_end(disk);
+	if (PLANTED(ABANDON_DROPS_BITS))
+		change_map_drop_closed(&disk->map);
 	change_map_merge_closed(&disk->map);
 	if (disk->retry_pending)
 		return;
@@ -408,6 +411,15 @@ void disk_epoch_abandon(struct disk *disk)
 	disk->retry_io = (struct env_io){ .on_done = on_retry, .data = disk };
 	env_defer(disk->env, &disk->retry_io);
 }
+
+#ifdef OFFSITE_PLANTED
+void disk_forget_dirty(struct disk *disk)
+{
+	change_map_merge_closed(&disk->map);
+	bitmap_clear(disk->map.open, 0, disk->blocks);
+	disk->map.open_count = 0;
+}
+#endif
 
 /* --- first full sync --- */
 
@@ -421,7 +433,7 @@ static void sweep_reopen_in_flight(struct disk *disk, const struct disk_run *run
 		uint64_t first = request->first_block > run->first ? request->first_block : run->first;
 		uint64_t last = request->last_block + 1 < end ? request->last_block + 1 : end;
 
-		if (first < last)
+		if (first < last && !PLANTED(SWEEP_MISSES_FLIGHT))
 			change_map_set(&disk->map, first, last - first);
 	}
 }

@@ -107,6 +107,10 @@ void disk_sweep_read(struct disk *disk, struct disk_reader *reader, const struct
 /* The run is stable at the secondary. */
 void disk_sweep_proven(struct disk *disk, const struct disk_run *run);
 
+#ifdef OFFSITE_PLANTED
+void disk_forget_dirty(struct disk *disk); /* what a handshake must never do: base/planted.h */
+#endif
+
 /* --- marks --- */
 
 /* Removes the marks of extents that have been quiet: those not written since the last call, stable here (this call flushes the

@@ -8,6 +8,7 @@
 #include "base/bitmap.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/planted.h"
 #include "disk/internal.h"
 
 #define BLOCKS_PER_EXTENT (DISK_EXTENT_SIZE / DISK_BLOCK_SIZE)
@@ -198,7 +199,7 @@ static void on_cool_synced(struct env_io *io, int result)
 	if (disk->tracking != TRACKING_ON || disk->failure != 0)
 		return;
 	while ((extent = bitmap_next_set(disk->intent.marked, extent, disk->extents)) != BITMAP_NONE) {
-		if (!bitmap_test(disk->touched, extent) && extent_is_proven(disk, extent))
+		if (PLANTED(MARK_REMOVED_EARLY) || (!bitmap_test(disk->touched, extent) && extent_is_proven(disk, extent)))
 			intent_unmark(&disk->intent, extent);
 		extent++;
 	}

@@ -11,6 +11,7 @@
 #include "backend/backend.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/planted.h"
 #include "repl/internal.h"
 
 #define APPLY_FRAMES_MAX 4u
@@ -115,8 +116,8 @@ void apply_frame(struct unit *unit, uint8_t *frame, void (*on_done)(struct unit 
 
 void apply_sync_disks(struct unit *unit, struct env_io *ios, uint32_t *count, void (*on_done)(struct env_io *io, int result))
 {
-	*count = unit->spec.disk_count;
-	for (uint32_t i = 0; i < unit->spec.disk_count; i++) {
+	*count = PLANTED(COMMIT_PER_DISK) ? 1 : unit->spec.disk_count;
+	for (uint32_t i = 0; i < *count; i++) {
 		struct backend *backend = disk_backend(unit->disks[i].disk);
 
 		ios[i] = (struct env_io){ .on_done = on_done, .data = unit };
@@ -240,8 +241,11 @@ static void apply_pump(struct unit *unit)
 		return;
 	if (applier->result < 0)
 		apply_end(unit, applier->result, "applying the newest recovery point");
-	else
+	else {
+		if (PLANTED(STAGING_TRIMMED_EARLY))
+			env_file_resize(unit->receiver.stages[applier->stage], 0);
 		apply_sync_disks(unit, applier->disk_ios, &applier->syncs, on_disk_synced);
+	}
 }
 
 void apply_start(struct unit *unit)

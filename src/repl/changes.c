@@ -5,6 +5,7 @@
  * forgets what it was told, by losing its power, loses nothing.
  *
  * Pieces are acknowledged one by one, a few on their way at a time: a large map does not fill the queue. */
+#include "base/planted.h"
 #include "repl/internal.h"
 
 #define PIECES_MAX 16u /* on their way */
@@ -13,7 +14,7 @@ static bool find_piece(struct unit *unit, struct frame_changes *piece)
 {
 	struct teller *teller = &unit->receiver.teller;
 
-	while (teller->disk < unit->spec.disk_count) {
+	while (teller->disk < unit->spec.disk_count && !PLANTED(DIVERGENCE_FORGOTTEN)) {
 		const struct disk *disk = unit->disks[teller->disk].disk;
 		uint64_t left = disk_dirty_word_count(disk) - teller->word;
 

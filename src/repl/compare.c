@@ -9,6 +9,7 @@
 #include "backend/backend.h"
 #include "base/hash.h"
 #include "base/memory.h"
+#include "base/planted.h"
 #include "repl/internal.h"
 
 struct comparison {
@@ -43,7 +44,7 @@ static void comparison_answer(struct comparison *comparison)
 
 	for (uint32_t i = 0; i < comparison->hashes.count; i++) {
 		hash_sha256(comparison->buffer + (size_t)i * DISK_BLOCK_SIZE, block_bytes(comparison, i), hash);
-		if (memcmp(hash, comparison->hashes.hashes[i], sizeof hash) != 0)
+		if (!PLANTED(HASHES_NOT_COMPARED) && memcmp(hash, comparison->hashes.hashes[i], sizeof hash) != 0)
 			bits[i / 8] |= (uint8_t)(1u << (i % 8));
 	}
 	unit_header(unit, FRAME_DIFFER, comparison->epoch, comparison->sequence, &header);

@@ -9,7 +9,6 @@
 #include "base/memory.h"
 #include "repl/internal.h"
 
-#define TICK_NS SECOND_NS
 #define CLOSING_TICK_NS (5 * MS_NS)
 /* Marks of extents that were quiet for so long are removed: a power cut then compares less. */
 #define COOL_TICKS 10u
@@ -19,6 +18,7 @@ const struct engine_limits engine_limits_default = {
 	.window_bytes_max = UINT64_C(16) << 20,
 	.staging_bytes_max = UINT64_C(1) << 40,
 	.cycle_ms_min = 500,
+	.tick_ms = 1000,
 };
 
 /* --- frames --- */
@@ -163,7 +163,7 @@ static void on_tick(struct env_timer *timer)
 			unit_forget_changes(unit);
 		unit_step_continue(unit);
 	}
-	env_timer_start(engine->env, timer, env_now_ns(engine->env) + TICK_NS);
+	env_timer_start(engine->env, timer, env_now_ns(engine->env) + engine->limits.tick_ms * MS_NS);
 }
 
 /* --- beginning and end --- */
@@ -196,7 +196,7 @@ struct engine *engine_new(struct env *env, const char *directory, const char *si
 	engine->links = links_new(env, engine->site, &handler, engine);
 	engine->timer.on_fire = on_tick;
 	engine->timer.data = engine;
-	env_timer_start(env, &engine->timer, env_now_ns(env) + TICK_NS);
+	env_timer_start(env, &engine->timer, env_now_ns(env) + limits->tick_ms * MS_NS);
 	return engine;
 }
 

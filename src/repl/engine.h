@@ -88,6 +88,7 @@ struct engine_limits {
 	uint64_t window_bytes_max;    /* shipped and not yet acknowledged, a link */
 	uint64_t staging_bytes_max;   /* staging file of one epoch at the secondary */
 	uint32_t cycle_ms_min;        /* shortest cycle */
+	uint32_t tick_ms;             /* how often disks are looked after; marks are let go every tenth time */
 };
 extern const struct engine_limits engine_limits_default;
 

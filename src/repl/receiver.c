@@ -16,6 +16,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/planted.h"
 #include "repl/internal.h"
 
 /* A data frame being written to the staging file, or waiting until the remains of a discarded epoch are out of the way. */
@@ -198,6 +199,13 @@ static void receiver_begin_epoch(struct unit *unit, uint64_t epoch)
 	receiver->idle = false;
 }
 
+static void on_planted_in_place(struct unit *unit, void *data, int result)
+{
+	(void)unit;
+	(void)data;
+	(void)result;
+}
+
 static void on_epoch_data(struct unit *unit, const struct frame_header *header, const uint8_t *frame)
 {
 	struct receiver *receiver = &unit->receiver;
@@ -221,6 +229,8 @@ static void on_epoch_data(struct unit *unit, const struct frame_header *header, 
 	staged->size = size;
 	list_init(&staged->link);
 	memcpy(staged->bytes, frame, size);
+	if (PLANTED(STAGED_IN_PLACE))
+		apply_frame(unit, memcpy(memory_resize(NULL, 1, size), frame, size), on_planted_in_place, NULL);
 	receiver->staged_bytes += size;
 	receiver->frames++;
 	receiver->writes++;
@@ -277,6 +287,8 @@ static void commit_write_record(struct unit *unit)
 	next.frames = receiver->frames;
 	if (receiver->frames == 0)
 		next.applied = next.committed; /* nothing to apply */
+	if (PLANTED(ACK_BEFORE_RECORD))
+		receiver_answer(unit, FRAME_EPOCH_ACK, next.committed, 0);
 	record_write(&unit->file, &receiver->record_write, &next, on_committed, unit);
 }
 
@@ -311,7 +323,7 @@ void receiver_commit_continue(struct unit *unit)
 		return; /* R4 */
 	receiver->committing = true;
 	receiver->commit_generation = receiver->generation;
-	if (receiver->frames == 0) {
+	if (receiver->frames == 0 || PLANTED(COMMIT_BEFORE_SYNC)) {
 		commit_write_record(unit);
 		return;
 	}
@@ -425,7 +437,8 @@ void receiver_on_frame(struct unit *unit, const struct frame_header *header, con
 	struct receiver *receiver = &unit->receiver;
 	const uint8_t *payload = frame + FRAME_HEADER_SIZE;
 
-	if (header->term != unit->record.term || !unit_follows(unit) || unit->step != STEP_NONE) { /* R5 */
+	if (!PLANTED(LATE_FRAME_ACCEPTED) &&
+	    (header->term != unit->record.term || !unit_follows(unit) || unit->step != STEP_NONE)) { /* R5 */
 		if (header->term < unit->record.term)
 			handshake_refuse(unit, FRAME_VERDICT_SUPERSEDED, "");
 		return;
@@ -434,7 +447,7 @@ void receiver_on_frame(struct unit *unit, const struct frame_header *header, con
 		changes_on_ack(unit, header);
 		return;
 	}
-	if (!receiver->attached || unit->wish != WISH_NONE)
+	if ((!receiver->attached || unit->wish != WISH_NONE) && !PLANTED(LATE_FRAME_ACCEPTED))
 		return;
 	if ((header->type == FRAME_EPOCH_DATA || header->type == FRAME_EPOCH_END || header->type == FRAME_HASHES) &&
 	    header->epoch <= unit->record.committed)

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/planted.h"
 #include "repl/internal.h"
 
 #define RETRY_NS (2 * SECOND_NS)
@@ -88,7 +89,7 @@ static void handover_before_cut(struct unit *unit)
 		return;
 	sender->handover = HANDOVER_HOLDING;
 	sender->hold_ns = env_now_ns(unit->engine->env);
-	hold_disks(unit, true);
+	hold_disks(unit, !PLANTED(SWITCHOVER_HOLDS_NOTHING));
 	sender_arm(unit, sender->hold_ns + HOLD_NS_MAX);
 }
 
@@ -282,6 +283,10 @@ void sender_scrub(struct unit *unit)
 void sender_welcomed(struct unit *unit)
 {
 	unit->sender.commit_needed = true; /* a fresh recovery point, even when nothing has changed */
+#ifdef OFFSITE_PLANTED
+	for (uint32_t i = 0; PLANTED(HANDSHAKE_CLEARS_BITS) && i < unit->spec.disk_count; i++)
+		disk_forget_dirty(unit->disks[i].disk);
+#endif
 	if (unit->record.content == COPY_PARTIAL) {
 		full_sync_begin(unit);
 		return;

@@ -18,6 +18,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/planted.h"
 #include "repl/internal.h"
 
 static void step_done(struct unit *unit);
@@ -89,7 +90,7 @@ bool unit_forget_changes(struct unit *unit)
 {
 	bool done = true;
 
-	if (!unit_follows(unit) || unit->record.content == COPY_DIVERGED)
+	if (!unit_follows(unit) || (unit->record.content == COPY_DIVERGED && !PLANTED(DIVERGENCE_FORGOTTEN)))
 		return true;
 	for (uint32_t i = 0; i < unit->spec.disk_count; i++) {
 		struct disk *disk = unit->disks[i].disk;
@@ -123,7 +124,10 @@ static void step_change_sides(struct unit *unit)
 	if (record->epoch_reserved <= record->committed)
 		record->epoch_reserved = record->committed + 1;
 	unit->sender.epoch = record->epoch_reserved;
-	step_write_record(unit);
+	if (PLANTED(TERM_NOT_DURABLE) && unit->step == STEP_FAILING_OVER)
+		step_done(unit);
+	else
+		step_write_record(unit);
 }
 
 static void on_tracked(void *data, int result)
@@ -170,7 +174,7 @@ static void on_loaded(void *data, int result, bool found, const struct record *r
 		found = false;
 		env_random(unit->engine->env, &unit->record.copy, sizeof unit->record.copy);
 	}
-	if (unit_leads(unit) || unit->record.content == COPY_DIVERGED) {
+	if (unit_leads(unit) || (unit->record.content == COPY_DIVERGED && !PLANTED(DIVERGENCE_FORGOTTEN))) {
 		step_track(unit, found ? DISK_TRACK_RESUME : DISK_TRACK_ALL);
 	} else if (!found) {
 		unit->record.term = 1;
@@ -245,7 +249,10 @@ static void step_demote(struct unit *unit)
 	unit->wish = WISH_NONE;
 	unit->step = STEP_DEMOTING;
 	unit->step_result = 0;
-	apply_sync_disks(unit, unit->applier.disk_ios, &unit->tracking, on_demoted_synced);
+	if (PLANTED(DEMOTED_UNSYNCED))
+		step_change_sides(unit);
+	else
+		apply_sync_disks(unit, unit->applier.disk_ios, &unit->tracking, on_demoted_synced);
 }
 
 static void continue_giving_lead(struct unit *unit)
@@ -303,7 +310,7 @@ void unit_handed_over(struct unit *unit)
 	unit->sender.handover = HANDOVER_NONE;
 	sender_stop(unit, true);
 	for (uint32_t i = 0; i < unit->spec.disk_count; i++) {
-		assert(disk_dirty_blocks(unit->disks[i].disk) == 0);
+		assert(disk_dirty_blocks(unit->disks[i].disk) == 0 || PLANTED(SWITCHOVER_HOLDS_NOTHING));
 		disk_set_writable(unit->disks[i].disk, false);
 	}
 	step_demote(unit);

@@ -13,6 +13,7 @@
 
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/planted.h"
 #include "sim/schedule.h"
 
 #define BATCH 32u
@@ -21,7 +22,7 @@
 
 static char trace[TRACE_LINES][TRACE_WIDTH];
 static uint64_t trace_count, trace_hash;
-static bool verbose;
+static bool verbose, quiet;
 
 static void on_log(void *data, enum log_level level, const char *line)
 {
@@ -46,8 +47,8 @@ static bool run_seed(uint64_t seed, struct schedule_result *result)
 	trace_count = trace_hash = 0;
 	log_set_sink(on_log, NULL, LOG_DEBUG);
 	schedule_run(seed, result);
-	if (result->passed)
-		return true;
+	if (result->passed || quiet)
+		return result->passed;
 	printf("seed %" PRIu64 " FAILED %s\n  the last of the trace:\n", seed, result->why);
 	print_trace();
 	printf("  replay: offsite-sim --seed %" PRIu64 " --verbose\n", seed);
@@ -56,13 +57,24 @@ static bool run_seed(uint64_t seed, struct schedule_result *result)
 
 struct totals {
 	uint64_t seeds, failures;
+	uint64_t first_failed;
+	char why[400];
 	struct schedule_result sums;
 };
 
-static void add(struct totals *totals, const struct schedule_result *result)
+static void add_failure(struct totals *totals, uint64_t seed, const char *why)
+{
+	if (totals->failures++ > 0)
+		return;
+	totals->first_failed = seed;
+	snprintf(totals->why, sizeof totals->why, "%s", why);
+}
+
+static void add(struct totals *totals, uint64_t seed, const struct schedule_result *result)
 {
 	totals->seeds++;
-	totals->failures += !result->passed;
+	if (!result->passed)
+		add_failure(totals, seed, result->why);
 	totals->sums.events += result->events;
 	totals->sums.writes += result->writes;
 	totals->sums.checks += result->checks;
@@ -107,17 +119,17 @@ static void batch(struct totals *totals, uint64_t from, uint64_t count)
 	}
 	close(ends[1]);
 	while (read(ends[0], &result, sizeof result) == (ssize_t)sizeof result) {
-		add(totals, &result);
-		done++;
+		add(totals, from + done++, &result);
 	}
 	close(ends[0]);
 	waitpid(child, &status, 0);
 	if (done == count)
 		return;
-	printf("seed %" PRIu64 " FAILED the program crashed\n  replay: offsite-sim --seed %" PRIu64 " --verbose\n", from + done,
-	       from + done);
+	if (!quiet)
+		printf("seed %" PRIu64 " FAILED the program crashed\n  replay: offsite-sim --seed %" PRIu64 " --verbose\n", from + done,
+		       from + done);
 	totals->seeds++;
-	totals->failures++;
+	add_failure(totals, from + done, "the program stopped itself (an assertion)");
 	if (done + 1 < count)
 		batch(totals, from + done + 1, count - done - 1);
 }
@@ -150,10 +162,74 @@ static int run_one(uint64_t seed)
 	return passed ? 0 : 1;
 }
 
+#ifdef OFFSITE_PLANTED
+
+static const struct {
+	const char *name, *text;
+} mistakes[PLANTED_MISTAKES] = {
+	[PLANTED_NOTHING] = { "NOTHING", "the program as it is" },
+#define X(name, text) [PLANTED_##name] = { #name, text },
+	PLANTED_LIST(X)
+#undef X
+};
+
+/* Runs seeds until one fails; true when one did. */
+static bool is_caught(enum planted mistake, uint64_t from, uint64_t count)
+{
+	struct totals totals = { 0 };
+
+	planted_mistake = mistake;
+	quiet = true;
+	for (uint64_t at = 0; at < count && totals.failures == 0; at += BATCH)
+		batch(&totals, from + at, count - at < BATCH ? count - at : BATCH);
+	if (totals.failures > 0)
+		printf("%-24s caught by seed %" PRIu64 ", %" PRIu64 " of %" PRIu64 " seeds: %s\n", mistakes[mistake].name,
+		       totals.first_failed, totals.failures, totals.seeds, totals.why);
+	else
+		printf("%-24s NOT CAUGHT by %" PRIu64 " seeds: %s\n", mistakes[mistake].name, totals.seeds, mistakes[mistake].text);
+	fflush(stdout);
+	return totals.failures > 0;
+}
+
+/* 0 when each was caught; "all", or one. */
+static int run_planted(const char *name, uint64_t from, uint64_t count)
+{
+	unsigned chosen = 0, missed = 0;
+
+	for (unsigned i = PLANTED_NOTHING + 1; i < PLANTED_MISTAKES; i++) {
+		if (strcmp(name, "list") == 0)
+			printf("%-24s %s\n", mistakes[i].name, mistakes[i].text);
+		if (strcmp(name, "all") != 0 && strcmp(name, mistakes[i].name) != 0)
+			continue;
+		chosen++;
+		missed += !is_caught((enum planted)i, from, count);
+	}
+	if (strcmp(name, "list") == 0)
+		return 0;
+	if (chosen == 0)
+		fprintf(stderr, "offsite-sim: there is no mistake \"%s\": --planted list names them\n", name);
+	return chosen == 0 ? 2 : missed > 0;
+}
+
+/* One seed with a mistake switched on, for looking at it. */
+static bool plant(const char *name)
+{
+	for (unsigned i = 0; i < PLANTED_MISTAKES; i++) {
+		if (strcmp(name, mistakes[i].name) == 0)
+			planted_mistake = (enum planted)i;
+	}
+	return planted_mistake != PLANTED_NOTHING;
+}
+#endif
+
 static int usage(FILE *out, int status)
 {
 	fprintf(out, "usage: offsite-sim --seeds N [--from S]   run N schedules\n"
-		     "       offsite-sim --seed S [--verbose]   replay one, with its trace\n");
+		     "       offsite-sim --seed S [--verbose]   replay one, with its trace\n"
+#ifdef OFFSITE_PLANTED
+		     "       --planted NAME                     with a mistake; \"list\" names them\n"
+#endif
+		     );
 	return status;
 }
 
@@ -170,8 +246,12 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "seeds", required_argument, NULL, 'n' }, { "from", required_argument, NULL, 'f' },
 		{ "seed", required_argument, NULL, 's' }, { "verbose", no_argument, NULL, 'v' },
+#ifdef OFFSITE_PLANTED
+		{ "planted", required_argument, NULL, 'p' },
+#endif
 		{ "help", no_argument, NULL, 'h' }, { NULL, 0, NULL, 0 },
 	};
+	const char *planted = NULL;
 	uint64_t count = 0, from = 1, seed = 0;
 	bool one = false, good = true;
 	int option;
@@ -189,10 +269,20 @@ int main(int argc, char **argv)
 			good &= one = number(optarg, &seed);
 		else if (option == 'v')
 			verbose = true;
+		else if (option == 'p')
+			planted = optarg;
 		else
 			return usage(option == 'h' ? stdout : stderr, option == 'h' ? 0 : 2);
 	}
+	if (planted != NULL && strcmp(planted, "list") == 0)
+		count = 1;
 	if (!good || optind != argc || one == (count > 0))
 		return usage(stderr, 2);
+#ifdef OFFSITE_PLANTED
+	if (planted != NULL && !one)
+		return run_planted(planted, from, count);
+	if (planted != NULL && !plant(planted))
+		return usage(stderr, 2);
+#endif
 	return one ? run_one(seed) : run_many(from, count);
 }

@@ -100,6 +100,7 @@ void site_up(struct site *site)
 	int result;
 
 	limits.cycle_ms_min = 20;
+	limits.tick_ms = 40;
 	limits.kept_bytes_max = sim_below(site->sim, 3) == 0 ? 16384 : limits.kept_bytes_max;
 	limits.window_bytes_max = 65536;
 	snprintf(directory, sizeof directory, "/%s", names[site->index]);

@@ -1,0 +1,3 @@
+#include "base/planted.h"
+
+enum planted planted_mistake;
