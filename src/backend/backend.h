@@ -20,6 +20,7 @@ struct backend_ops {
 	void (*write)(struct backend *backend, struct env_io *io, const void *buffer, size_t length, uint64_t offset);
 	void (*zero)(struct backend *backend, struct env_io *io, uint64_t offset, uint64_t length, bool punch);
 	void (*sync)(struct backend *backend, struct env_io *io);
+	void (*forget_cache)(struct backend *backend); /* NULL where there is none */
 	int (*next_data)(struct backend *backend, uint64_t from, uint64_t *out_start, uint64_t *out_end);
 	int (*resize)(struct backend *backend, uint64_t size); /* grow only; -ENOTSUP where it cannot */
 	void (*close)(struct backend *backend); /* frees it; nothing may be in flight */

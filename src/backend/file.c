@@ -36,6 +36,11 @@ static void file_sync(struct backend *backend, struct env_io *io)
 	env_file_sync(file_of(backend), io);
 }
 
+static void file_forget_cache(struct backend *backend)
+{
+	env_file_forget_cache(file_of(backend));
+}
+
 static int file_next_data(struct backend *backend, uint64_t from, uint64_t *out_start, uint64_t *out_end)
 {
 	return env_file_next_data(file_of(backend), from, out_start, out_end);
@@ -73,12 +78,12 @@ static void file_close(struct backend *backend)
 
 const struct backend_ops backend_file_ops = {
 	.kind = "file", .read = file_read, .write = file_write, .zero = file_zero, .sync = file_sync,
-	.next_data = file_next_data, .resize = file_resize, .close = file_close,
+	.forget_cache = file_forget_cache, .next_data = file_next_data, .resize = file_resize, .close = file_close,
 };
 
 const struct backend_ops backend_blockdev_ops = {
 	.kind = "blockdev", .read = file_read, .write = file_write, .zero = file_zero, .sync = file_sync,
-	.next_data = file_next_data, .resize = blockdev_resize, .close = file_close,
+	.forget_cache = file_forget_cache, .next_data = file_next_data, .resize = blockdev_resize, .close = file_close,
 };
 
 int backend_file_open(struct env *env, const struct backend_ops *ops, const char *path, uint64_t size,

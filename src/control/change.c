@@ -32,7 +32,7 @@ json_t *change_status(const struct replica *replica, json_t *reply)
 {
 	const struct unit_status *status = &replica->status;
 
-	json_object_set_new(reply, "follows", json_boolean(status->role == UNIT_SECONDARY));
+	json_object_set_new(reply, "follows", json_boolean(status->role == UNIT_SECONDARY && status->state != UNIT_FAILED));
 	json_object_set_new(reply, "changing", json_boolean(status->changing));
 	json_object_set_new(reply, "term", json_integer((json_int_t)status->term));
 	json_object_set_new(reply, "dirty_bytes", json_integer((json_int_t)status->dirty_bytes));
@@ -184,6 +184,7 @@ static bool leads_now(const struct replica *replica)
 	const struct unit_status *status = &replica->status;
 
 	return status->role == UNIT_PRIMARY && status->state != UNIT_FAILED_OVER && status->state != UNIT_SUPERSEDED &&
+	       status->state != UNIT_FAILED &&
 	       !status->changing && replica->change_term != 0 && status->term >= replica->change_term;
 }
 

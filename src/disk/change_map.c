@@ -72,6 +72,12 @@ void change_map_validate(struct change_map *map, const uint8_t lineage[CHANGE_MA
 	keep_order();
 }
 
+void change_map_invalidate(struct change_map *map)
+{
+	map->header->magic = 0;
+	keep_order();
+}
+
 void change_map_close(struct change_map *map)
 {
 	if (map->header != NULL)

@@ -115,11 +115,19 @@ uint64_t disk_writes_in_flight(const struct disk *disk)
 	return disk->write_count;
 }
 
+void disk_declare_failed(struct disk *disk, int code)
+{
+	disk_fail(disk, code, "sync of the disk, asked for by its unit");
+}
+
 void disk_fail(struct disk *disk, int code, const char *what)
 {
 	if (disk->failure != 0)
 		return;
 	disk->failure = code;
+	/* What a failed sync has lost shows again when the cache is gone: the next process compares what is marked. */
+	if (disk->tracking == TRACKING_ON)
+		change_map_invalidate(&disk->map);
 	log_event(LOG_ERROR, "disk.failed", "disk=%s what=\"%s\" code=%d", disk->id, what, -code);
 	disk_retry(disk);
 }
@@ -145,7 +153,8 @@ static void on_synced(struct env_io *io, int result)
 
 	if (result < 0)
 		disk_fail(request->disk, result, "sync");
-	disk_end(request, result < 0 ? -EIO : 0);
+	/* Of two syncs at a time the kernel tells one that writes were lost, and the other that all is well. */
+	disk_end(request, request->disk->failure != 0 ? -EIO : 0);
 }
 
 static void on_done(struct env_io *io, int result)

@@ -64,6 +64,8 @@ void disk_submit(struct disk *disk, struct disk_request *request);
 /* 0, or the errno that ended this disk: a failed sync, or a failed write of its metadata. Every later write, flush and read
  * of a failed disk answers -EIO; it is never retried into success. */
 int disk_failure(const struct disk *disk);
+/* Somebody else's sync of its back end has failed. */
+void disk_declare_failed(struct disk *disk, int code);
 
 /* A refused disk answers writes with -EROFS (it is a secondary, or superseded). Reads pass. */
 void disk_set_writable(struct disk *disk, bool writable);

@@ -101,6 +101,28 @@ static void on_stable(struct env_io *io, int result)
 	intent_ready(io->data, result);
 }
 
+static void rewrite_ended(struct intent *intent)
+{
+	if (--intent->rewrites > 0)
+		return;
+	intent->io = (struct env_io){ .on_done = on_stable, .data = intent };
+	if (intent->rewrite_result < 0)
+		intent_ready(intent, intent->rewrite_result);
+	else
+		env_file_sync(intent->file, &intent->io);
+}
+
+static void on_rewritten(struct env_io *io, int result)
+{
+	struct intent_page *page = io->data;
+
+	if (result < 0)
+		page->intent->rewrite_result = result;
+	rewrite_ended(page->intent);
+}
+
+/* What a killed process had written, and not synced or failed to sync, is read back from the cache and may still be lost with
+ * the power. So the newest slot of each page is written again as it is, in its place, and synced: torn, it leaves the other. */
 static void on_loaded(struct env_io *io, int result)
 {
 	struct intent *intent = io->data;
@@ -109,11 +131,20 @@ static void on_loaded(struct env_io *io, int result)
 		intent_ready(intent, result);
 		return;
 	}
-	for (uint64_t page = 0; page < intent->page_count; page++)
-		page_decode(intent, page);
-	/* What a killed process had written and not synced is read back, and may still be lost with the power. */
-	intent->io = (struct env_io){ .on_done = on_stable, .data = intent };
-	env_file_sync(intent->file, &intent->io);
+	intent->rewrites = 1;
+	for (uint64_t index = 0; index < intent->page_count; index++) {
+		struct intent_page *page = &intent->pages[index];
+		uint64_t at;
+
+		page_decode(intent, index);
+		if (page->sequence == 0)
+			continue; /* I3: all marked, whatever becomes of it */
+		at = (index * 2 + (page->sequence & 1)) * INTENT_PAGE_SIZE;
+		intent->rewrites++;
+		page->io = (struct env_io){ .on_done = on_rewritten, .data = page };
+		env_file_write(intent->file, &page->io, intent->buffer + at, INTENT_PAGE_SIZE, at);
+	}
+	rewrite_ended(intent);
 }
 
 static void on_made_written(struct env_io *io, int result)

@@ -46,6 +46,8 @@ struct intent {
 	uint64_t *durable; /* I1 */
 	uint64_t marked_count;
 	uint64_t writes_in_flight;
+	uint64_t rewrites; /* of slots while loading, in flight */
+	int rewrite_result;
 	uint8_t *buffer; /* the whole file while loading or making it */
 	struct env_io io;
 	void (*on_ready)(void *data, int result);

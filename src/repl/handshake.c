@@ -3,10 +3,10 @@
  * The decision, first row that fits (offer: what the primary said; mine: the secondary's record):
  *   H1 no unit of this lineage, none of this name      -> unknown unit
  *   H2 no unit of this lineage, but one of this name   -> unrelated
- *   H3 my term is higher                               -> superseded
- *   H4 I am not a secondary                            -> not secondary; if the primary's term is higher than mine and I was
+ *   H3 I have failed (and may not know my own record)  -> failed
+ *   H4 my term is higher                               -> superseded
+ *   H5 I am not a secondary                            -> not secondary; if the primary's term is higher than mine and I was
  *                                                         one myself, I learn that I am superseded
- *   H5 I have failed                                   -> failed
  *   H6 the primary saw a later epoch committed here    -> behind (restored from an old backup)
  *   H7 I saw a later epoch proven to the primary       -> primary old (it was restored from an old backup)
  *   H8 disks differ in number or size                  -> disks differ
@@ -67,12 +67,12 @@ static bool handshake_disks_match(const struct unit *unit, const struct frame_of
 static enum frame_verdict handshake_decide(const struct unit *unit, const struct frame_header *header,
 					   const struct frame_offer *offer)
 {
-	if (header->term < unit->record.term)
-		return FRAME_VERDICT_SUPERSEDED; /* H3 */
-	if (!unit_follows(unit))
-		return FRAME_VERDICT_NOT_SECONDARY; /* H4 */
 	if (unit->state == UNIT_FAILED)
-		return FRAME_VERDICT_FAILED; /* H5 */
+		return FRAME_VERDICT_FAILED; /* H3 */
+	if (header->term < unit->record.term)
+		return FRAME_VERDICT_SUPERSEDED; /* H4 */
+	if (!unit_follows(unit))
+		return FRAME_VERDICT_NOT_SECONDARY; /* H5 */
 	if (unit->record.committed < offer->floor)
 		return FRAME_VERDICT_BEHIND; /* H6 */
 	if (offer->committed < unit->record.floor)

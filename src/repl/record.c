@@ -84,18 +84,39 @@ static void on_loaded_synced(struct env_io *io, int result)
 	file->on_loaded(file->data, result, file->sequence > 0, first_sequence > second_sequence ? &first : &second);
 }
 
-/* A killed process may have written a slot and not synced it: it is read back, and could still be lost with the power. So
- * it is made stable before anybody acts on it. */
-static void on_loaded(struct env_io *io, int result)
+static void on_rewritten(struct env_io *io, int result)
 {
 	struct record_file *file = io->data;
 
-	if (result < 0 || PLANTED(READ_BACK_TRUSTED)) {
+	if (result < 0) {
 		on_loaded_synced(io, result);
 		return;
 	}
 	file->io = (struct env_io){ .on_done = on_loaded_synced, .data = file };
 	env_file_sync(file->file, &file->io);
+}
+
+/* A killed process may have written a slot and not synced it, or failed to: it is read back from the cache, and could still be
+ * lost with the power. So it is written again as it is, in its place, and synced, before anybody acts on it. */
+static void on_loaded(struct env_io *io, int result)
+{
+	struct record_file *file = io->data;
+	struct record ignored;
+	uint64_t first, second, at;
+
+	if (result < 0 || PLANTED(READ_BACK_TRUSTED)) {
+		on_loaded_synced(io, result);
+		return;
+	}
+	first = record_decode(file->slots, &ignored);
+	second = record_decode(file->slots + RECORD_SLOT_SIZE, &ignored);
+	if (first == second) { /* none */
+		on_rewritten(io, 0);
+		return;
+	}
+	at = first > second ? 0 : RECORD_SLOT_SIZE;
+	file->io = (struct env_io){ .on_done = on_rewritten, .data = file };
+	env_file_write(file->file, &file->io, file->slots + at, RECORD_SLOT_SIZE, at);
 }
 
 int record_open(struct record_file *file, struct env *env, const char *path,

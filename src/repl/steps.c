@@ -236,10 +236,13 @@ static void on_demoted_synced(struct env_io *io, int result)
 		unit->step_result = result;
 	if (--unit->tracking > 0)
 		return;
-	if (unit->step_result < 0)
-		step_failed(unit, "syncing a disk", unit->step_result);
-	else
+	if (unit->step_result == 0) {
 		step_change_sides(unit);
+		return;
+	}
+	for (uint32_t i = 0; i < unit->spec.disk_count; i++)
+		disk_declare_failed(unit->disks[i].disk, unit->step_result);
+	step_failed(unit, "syncing a disk", unit->step_result);
 }
 
 /* What was proven to the other side may not be stable here yet, and no mark would tell after a power cut once the first

@@ -222,8 +222,8 @@ void unit_supersede(struct unit *unit, uint64_t term)
 	char reason[sizeof unit->reason];
 	uint64_t dirty = unit_dirty_bytes(unit);
 
-	if (unit->record.condition != RECORD_LEADING || unit->record_writing || unit->step != STEP_NONE ||
-	    unit->wish != WISH_NONE)
+	if (unit->record.condition != RECORD_LEADING || unit->state == UNIT_FAILED || unit->record_writing ||
+	    unit->step != STEP_NONE || unit->wish != WISH_NONE)
 		return;
 	/* Nobody is chosen here: what the two sides hold is for an operator to weigh. */
 	if (dirty == 0)

@@ -222,6 +222,7 @@ int env_file_resize(struct env_file *file, uint64_t size)
 	if (size == file->file->size)
 		return 0;
 	resize(file->file, size);
+	sim_boundary(file->env);
 	return 0;
 }
 
@@ -232,6 +233,7 @@ int env_file_remove(struct env *env, const char *path)
 	if (file == NULL)
 		return -ENOENT;
 	file_free(file);
+	sim_boundary(env);
 	return 0;
 }
 
@@ -285,6 +287,18 @@ static void io_end(struct sim_event *event, int result)
 	event->io->on_done(event->io, result);
 }
 
+/* 0, or what the host's fault says of this operation on this file. */
+static int fault_of(const struct sim_event *event, const struct sim_file *file, enum sim_operation operation)
+{
+	const struct sim_fault *fault = &event->env->host->fault;
+	size_t length = strlen(fault->suffix), path = strlen(file->path);
+
+	if (fault->code == 0 || (fault->operations & operation) == 0 || path < length ||
+	    strcmp(file->path + path - length, fault->suffix) != 0)
+		return 0;
+	return fault->code;
+}
+
 static void on_read(struct sim *sim, struct sim_event *event)
 {
 	const struct sim_file *file = event->object;
@@ -292,7 +306,7 @@ static void on_read(struct sim *sim, struct sim_event *event)
 
 	(void)sim;
 	memcpy(&buffer, event->io->private.words, sizeof buffer);
-	if (event->offset + event->length > file->size) {
+	if (event->offset + event->length > file->size || fault_of(event, file, SIM_READ) != 0) {
 		io_end(event, -EIO);
 		return;
 	}
@@ -328,9 +342,13 @@ void sim_file_apply(struct sim_file *file, uint64_t offset, const uint8_t *bytes
 
 static void on_write(struct sim *sim, struct sim_event *event)
 {
+	int fault = fault_of(event, event->object, SIM_WRITE);
+
 	(void)sim;
-	sim_file_apply(event->object, event->offset, event->bytes, event->length);
-	io_end(event, 0);
+	if (fault == 0)
+		sim_file_apply(event->object, event->offset, event->bytes, event->length);
+	if (!sim_boundary(event->env))
+		io_end(event, fault);
 }
 
 /* What was on its way to a file when the process died may have arrived. */
@@ -369,10 +387,12 @@ void env_file_zero(struct env_file *file, struct env_io *io, uint64_t offset, ui
 	write_bytes(file, io, memory_new(1, length), length, offset);
 }
 
-/* What had completed when the sync was asked for is durable when it ends. */
+/* What had completed when the sync was asked for is durable when it ends. A failed one leaves it in the cache alone, and
+ * forgets that it was to be written: as the kernel does, so a second sync proves nothing. */
 static void on_sync(struct sim *sim, struct sim_event *event)
 {
 	struct sim_file *file = event->object;
+	int fault = fault_of(event, file, SIM_SYNC);
 
 	(void)sim;
 	list_for_each(entry, &file->unsynced) {
@@ -380,13 +400,27 @@ static void on_sync(struct sim *sim, struct sim_event *event)
 
 		if (write->sequence > event->offset)
 			continue;
-		if (write->offset + write->length <= file->size)
+		if (fault == 0 && write->offset + write->length <= file->size)
 			memcpy(file->durable + write->offset, write->bytes, write->length);
 		list_remove(entry);
 		free(write->bytes);
 		free(write);
 	}
-	io_end(event, 0);
+	if (fault != 0 && strcmp(event->env->host->fault.suffix, ".raw") == 0)
+		event->env->host->sync_failed = true;
+	if (!sim_boundary(event->env))
+		io_end(event, fault);
+}
+
+void env_file_forget_cache(struct env_file *file)
+{
+	memcpy(file->file->current, file->file->durable, file->file->size);
+	list_for_each(entry, &file->file->unsynced) {
+		const struct sim_unsynced *write = container_of(entry, struct sim_unsynced, entry);
+
+		if (write->offset + write->length <= file->file->size)
+			memcpy(file->file->current + write->offset, write->bytes, write->length);
+	}
 }
 
 void env_file_sync(struct env_file *file, struct env_io *io)

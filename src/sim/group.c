@@ -124,7 +124,7 @@ static bool choose_side(struct group *group, unsigned *out_side)
 	*out_side = group->leader;
 	if (group->split && sim_chance(group->run->sim, 300))
 		*out_side ^= 1;
-	return group->models[*out_side] != NULL && group_site(group, *out_side)->env != NULL;
+	return group->models[*out_side] != NULL && group_site(group, *out_side)->env != NULL && !group->readopt[*out_side];
 }
 
 void group_flush(struct group *group)
@@ -183,13 +183,48 @@ void group_after_crash(struct group *group, struct site *site, bool power)
 		request_free(request);
 	}
 	if ((side != group->leader && !group->split) || !site->units[group->index].leads) {
-		group->unsure |= power;
+		group->unsure |= power || site->host->sync_failed;
 		return;
 	}
+	if (site->host->sync_failed && !power) {
+		group->readopt[side] = true; /* what is lost shows when the disks are opened again */
+		return;
+	}
+	group->readopt[side] = false;
 	get_images(group, site, images);
 	for (unsigned i = 0; i < group->shape->disk_count; i++) {
-		if (!model_adopt(group->models[side], i, images[i], power, group->run->sim->now_ns, why))
+		if (!model_adopt(group->models[side], i, images[i], power ? MODEL_LOSS_POWER : MODEL_LOSS_NONE, group->run->sim->now_ns,
+				 why))
 			run_fail(group->run, "promise 6, what was flushed is stable", why);
+	}
+}
+
+bool group_has_failed(struct group *group, const struct site *site)
+{
+	return site->env != NULL && site->units[group->index].loaded && site->units[group->index].status.state == UNIT_FAILED;
+}
+
+void group_after_start(struct group *group)
+{
+	const uint8_t *images[MODEL_DISKS_MAX];
+	char why[200];
+
+	for (unsigned side = 0; side < 2; side++) {
+		struct site *site = group_site(group, side);
+
+		if (!group->readopt[side] || site->env == NULL || !group_unit(group, side)->loaded ||
+		    group_unit(group, side)->status.changing)
+			continue;
+		group->readopt[side] = false;
+		if (group->models[side] == NULL || (side != group->leader && !group->split)) {
+			group->unsure = true;
+			continue;
+		}
+		get_images(group, site, images);
+		for (unsigned i = 0; i < group->shape->disk_count; i++) {
+			if (!model_adopt(group->models[side], i, images[i], MODEL_LOSS_SYNC, group->run->sim->now_ns, why))
+				run_fail(group->run, "promise 6, what was flushed is stable", why);
+		}
 	}
 }
 
@@ -212,12 +247,12 @@ static void judge_diverged(struct group *group, const struct site *site, unsigne
 	const uint8_t *images[MODEL_DISKS_MAX];
 	char why[200];
 
-	if (group->unsure || group->models[side] == NULL)
+	if (group->unsure || group->readopt[side] || group->models[side] == NULL)
 		return;
 	get_images(group, site, images);
 	group->run->result->checks++;
 	for (unsigned i = 0; i < group->shape->disk_count; i++) {
-		if (!model_adopt(group->models[side], i, images[i], false, group->run->sim->now_ns, why))
+		if (!model_adopt(group->models[side], i, images[i], MODEL_LOSS_NONE, group->run->sim->now_ns, why))
 			run_fail(group->run, "promise 1, a reverse delta leaves no disk half-way", why);
 	}
 }
@@ -355,7 +390,7 @@ static bool change_sides(struct group *group, unsigned gives, unsigned takes)
 	if (!is_up(group, gives) || !is_up(group, takes))
 		return false;
 	told(group, gives, false, false);
-	if (giver->role == UNIT_PRIMARY || giver->changing) {
+	if (giver->role == UNIT_PRIMARY || giver->changing || giver->state == UNIT_FAILED) {
 		engine_demote_unit(group_site(group, gives)->engine, group_id(group), false, NULL);
 		return false;
 	}
@@ -363,7 +398,7 @@ static bool change_sides(struct group *group, unsigned gives, unsigned takes)
 	if (group->term == 0)
 		group->term = giver->term + 1;
 	if (taker->role == UNIT_PRIMARY && taker->state != UNIT_FAILED_OVER && taker->state != UNIT_SUPERSEDED &&
-	    !taker->changing && taker->term >= group->term)
+	    taker->state != UNIT_FAILED && !taker->changing && taker->term >= group->term)
 		return true;
 	engine_promote_unit(group_site(group, takes)->engine, group_id(group), group->term, NULL);
 	return false;
@@ -399,7 +434,7 @@ static void judge_switchover(struct group *group, unsigned takes)
 
 	get_images(group, group_site(group, takes), images);
 	for (unsigned i = 0; i < group->shape->disk_count; i++) {
-		if (!model_adopt(group->models[group->leader], i, images[i], false, group->run->sim->now_ns, why))
+		if (!model_adopt(group->models[group->leader], i, images[i], MODEL_LOSS_NONE, group->run->sim->now_ns, why))
 			run_fail(group->run, "a switchover loses nothing", why);
 	}
 	group->run->result->switchovers++;
@@ -469,7 +504,8 @@ bool group_is_in_step(struct group *group)
 	struct site *site = group_site(group, group->leader);
 	struct unit_status status;
 
-	return !group->split && group->operation == OPERATION_NONE && list_is_empty(&group->requests) && site->env != NULL &&
+	return !group->split && !group->readopt[0] && !group->readopt[1] && group->operation == OPERATION_NONE &&
+	       list_is_empty(&group->requests) && site->env != NULL &&
 	       engine_unit_status(site->engine, group_id(group), &status) && status.state == UNIT_CYCLING &&
 	       status.dirty_bytes == 0;
 }
@@ -484,7 +520,7 @@ void group_judge_end(struct group *group)
 	for (unsigned i = 0; i < group->shape->disk_count; i++) {
 		if (memcmp(ours[i], theirs[i], group->shape->sizes[i]) != 0)
 			run_fail(group->run, "promise 2, no silent divergence", "both sites are in step, and their bytes differ");
-		if (!model_adopt(group->models[group->leader], i, ours[i], false, group->run->sim->now_ns, why))
+		if (!model_adopt(group->models[group->leader], i, ours[i], MODEL_LOSS_NONE, group->run->sim->now_ns, why))
 			run_fail(group->run, "promise 5, the leader holds what its clients were told", why);
 	}
 }

@@ -27,6 +27,7 @@ struct run {
 	struct group *groups;
 	unsigned group_count;
 	uint32_t models;
+	bool crash_power; /* a crash at a boundary is a power cut */
 	struct schedule_result *result;
 	bool failed;
 };
@@ -38,6 +39,7 @@ struct group {
 	struct model *models[2]; /* of a side that leads or has led; NULL: it has only followed */
 	unsigned leader;         /* the side whose writes count */
 	bool split;              /* failed over: the other side has not been told to follow */
+	bool readopt[2];         /* the side's disks lost a sync: what it holds is seen when it has been opened again */
 	bool unsure;             /* what a diverged follower holds is not known any more: its power was cut */
 	struct list requests;    /* of struct client_request, in flight */
 	enum operation operation;
@@ -64,6 +66,10 @@ void group_pursue(struct group *group);
 void group_after_crash(struct group *group, struct site *site, bool power);
 /* Promise 1, on a copy of the follower's host. */
 void group_check(struct group *group);
+/* Whether a side's unit has failed: an operator would restart that daemon. */
+bool group_has_failed(struct group *group, const struct site *site);
+/* Looks at what came back after a failed sync. */
+void group_after_start(struct group *group);
 /* Everything is up again: brings the group to one leader that ships. */
 void group_settle(struct group *group);
 bool group_is_in_step(struct group *group);

@@ -57,6 +57,7 @@ struct env {
 
 struct sim_event *sim_schedule(struct sim *sim, struct env *env, uint64_t delay_ns,
 			       void (*happen)(struct sim *sim, struct sim_event *event));
+bool sim_boundary(struct env *env); /* true: the process is dead */
 void sim_sockets_of_dead(struct env *env);
 void sim_files_of_dead(struct env *env);
 void sim_file_apply(struct sim_file *file, uint64_t offset, const uint8_t *bytes, uint64_t length);

@@ -17,12 +17,15 @@
 #include "sim/schedule.h"
 
 #define BATCH 32u
+#define BATCH_PLANTED 4u /* the first failure ends it */
 #define TRACE_LINES 60u
+#define HISTORY 1000000u
 #define TRACE_WIDTH 240u
 
 static char trace[TRACE_LINES][TRACE_WIDTH];
 static uint64_t trace_count, trace_hash;
 static bool verbose, quiet;
+static bool enumerating; /* a number is not a seed, but HISTORY * seed + 2 * boundary, and one more for a power cut */
 
 static void on_log(void *data, enum log_level level, const char *line)
 {
@@ -46,12 +49,15 @@ static bool run_seed(uint64_t seed, struct schedule_result *result)
 {
 	trace_count = trace_hash = 0;
 	log_set_sink(on_log, NULL, LOG_DEBUG);
-	schedule_run(seed, result);
+	if (enumerating)
+		schedule_run_boundary(seed / HISTORY, seed % HISTORY / 2, seed % 2 == 1, result);
+	else
+		schedule_run(seed, result);
 	if (result->passed || quiet)
 		return result->passed;
 	printf("seed %" PRIu64 " FAILED %s\n  the last of the trace:\n", seed, result->why);
 	print_trace();
-	printf("  replay: offsite-sim --seed %" PRIu64 " --verbose\n", seed);
+	printf("  replay: offsite-sim%s --seed %" PRIu64 " --verbose\n", enumerating ? " --every-boundary" : "", seed);
 	return false;
 }
 
@@ -85,6 +91,7 @@ static void add(struct totals *totals, uint64_t seed, const struct schedule_resu
 	totals->sums.failovers += result->failovers;
 	totals->sums.switchovers += result->switchovers;
 	totals->sums.scrubs += result->scrubs;
+	totals->sums.faults += result->faults;
 }
 
 /* In the child: seeds one after the other; before each its number goes into the pipe, after it its result. */
@@ -146,9 +153,32 @@ static int run_many(uint64_t from, uint64_t count)
 	       totals.failures);
 	printf("%" PRIu64 " events, %" PRIu64 " writes, %" PRIu64 " kills, %" PRIu64 " power losses, %" PRIu64 " link breaks, ",
 	       totals.sums.events, totals.sums.writes, totals.sums.kills, totals.sums.power_losses, totals.sums.link_breaks);
+	printf("%" PRIu64 " failing files, ", totals.sums.faults);
 	printf("%" PRIu64 " operations (%" PRIu64 " failovers, %" PRIu64 " switchovers), %" PRIu64 " scrubs, %" PRIu64
 	       " images judged\n", totals.sums.operations, totals.sums.failovers, totals.sums.switchovers, totals.sums.scrubs,
 	       totals.sums.checks);
+	return totals.failures == 0 ? 0 : 1;
+}
+
+/* A crash at every boundary of each history, as a kill and as a power cut. */
+static int run_every_boundary(uint64_t from, uint64_t count)
+{
+	struct totals totals = { 0 };
+	struct schedule_result result;
+	uint64_t boundaries = 0;
+
+	for (uint64_t seed = from; seed < from + count; seed++) {
+		uint64_t here, first = seed * HISTORY + 2, end;
+
+		log_set_sink(on_log, NULL, LOG_DEBUG);
+		here = schedule_run_boundary(seed, 0, false, &result);
+		end = first + 2 * here;
+		for (uint64_t at = first; at < end; at += BATCH)
+			batch(&totals, at, end - at < BATCH ? end - at : BATCH);
+		boundaries += here;
+	}
+	printf("%" PRIu64 " boundaries of %" PRIu64 " histories, a kill and a power cut at each: %" PRIu64 " failed\n", boundaries,
+	       count, totals.failures);
 	return totals.failures == 0 ? 0 : 1;
 }
 
@@ -180,8 +210,8 @@ static bool is_caught(enum planted mistake, uint64_t from, uint64_t count)
 
 	planted_mistake = mistake;
 	quiet = true;
-	for (uint64_t at = 0; at < count && totals.failures == 0; at += BATCH)
-		batch(&totals, from + at, count - at < BATCH ? count - at : BATCH);
+	for (uint64_t at = 0; at < count && totals.failures == 0; at += BATCH_PLANTED)
+		batch(&totals, from + at, count - at < BATCH_PLANTED ? count - at : BATCH_PLANTED);
 	if (totals.failures > 0)
 		printf("%-24s caught by seed %" PRIu64 ", %" PRIu64 " of %" PRIu64 " seeds: %s\n", mistakes[mistake].name,
 		       totals.first_failed, totals.failures, totals.seeds, totals.why);
@@ -226,6 +256,7 @@ static int usage(FILE *out, int status)
 {
 	fprintf(out, "usage: offsite-sim --seeds N [--from S]   run N schedules\n"
 		     "       offsite-sim --seed S [--verbose]   replay one, with its trace\n"
+		     "       --every-boundary                   crash short histories at each write, sync and frame instead\n"
 #ifdef OFFSITE_PLANTED
 		     "       --planted NAME                     with a mistake; \"list\" names them\n"
 #endif
@@ -246,6 +277,7 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "seeds", required_argument, NULL, 'n' }, { "from", required_argument, NULL, 'f' },
 		{ "seed", required_argument, NULL, 's' }, { "verbose", no_argument, NULL, 'v' },
+		{ "every-boundary", no_argument, NULL, 'b' },
 #ifdef OFFSITE_PLANTED
 		{ "planted", required_argument, NULL, 'p' },
 #endif
@@ -269,6 +301,8 @@ int main(int argc, char **argv)
 			good &= one = number(optarg, &seed);
 		else if (option == 'v')
 			verbose = true;
+		else if (option == 'b')
+			enumerating = true;
 		else if (option == 'p')
 			planted = optarg;
 		else
@@ -278,6 +312,8 @@ int main(int argc, char **argv)
 		count = 1;
 	if (!good || optind != argc || one == (count > 0))
 		return usage(stderr, 2);
+	if (enumerating && !one)
+		return run_every_boundary(from, count);
 #ifdef OFFSITE_PLANTED
 	if (planted != NULL && !one)
 		return run_planted(planted, from, count);

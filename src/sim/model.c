@@ -140,7 +140,7 @@ void model_stamp(const struct model *model, uint64_t number, uint8_t out[MODEL_S
 		memcpy(out + i, &value, sizeof value);
 }
 
-bool model_adopt(struct model *model, unsigned disk, const uint8_t *bytes, bool power_lost, uint64_t now, char why[200])
+bool model_adopt(struct model *model, unsigned disk, const uint8_t *bytes, enum model_loss loss, uint64_t now, char why[200])
 {
 	for (uint64_t s = 0; s < model->sectors[disk]; s++) {
 		struct sector *sector = &model->disks[disk][s];
@@ -151,7 +151,7 @@ bool model_adopt(struct model *model, unsigned disk, const uint8_t *bytes, bool 
 		for (uint32_t i = 0; i < sector->count; i++) {
 			const struct write *write = &model->writes[sector->entries[i].number];
 
-			if (write->stable || sector->entries[i].stable || (!power_lost && write->acked != NEVER))
+			if (write->stable || sector->entries[i].stable || (loss == MODEL_LOSS_NONE && write->acked != NEVER))
 				must = i;
 		}
 		for (uint32_t i = must; i < sector->count; i++)
@@ -166,7 +166,7 @@ bool model_adopt(struct model *model, unsigned disk, const uint8_t *bytes, bool 
 
 			sector_add(sector, value, number);
 		}
-		sector->entries[sector->count - 1].stable |= power_lost;
+		sector->entries[sector->count - 1].stable |= loss == MODEL_LOSS_POWER;
 	}
 	return true;
 }

@@ -32,9 +32,14 @@ void model_flush(struct model *model, unsigned disk, uint64_t began);
 /* What write `number` puts into a sector. */
 void model_stamp(const struct model *model, uint64_t number, uint8_t out[MODEL_SECTOR]);
 
+enum model_loss {
+	MODEL_LOSS_NONE,  /* a kill: what was acknowledged is there */
+	MODEL_LOSS_SYNC,  /* a sync failed: what was not flushed before may be gone */
+	MODEL_LOSS_POWER, /* the same; and what is there now is on the platter */
+};
 /* The primary has come back with these bytes. False (and why) when a stable write is missing. From now on the bytes are the
  * truth: what an unacknowledged or lost write left counts as written now. */
-bool model_adopt(struct model *model, unsigned disk, const uint8_t *bytes, bool power_lost, uint64_t now, char why[200]);
+bool model_adopt(struct model *model, unsigned disk, const uint8_t *bytes, enum model_loss loss, uint64_t now, char why[200]);
 
 /* Is the image one instant, not before `not_before`? */
 bool model_is_point_in_time(const struct model *model, const uint8_t *const *images, uint64_t not_before, char why[200]);

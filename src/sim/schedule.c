@@ -8,6 +8,7 @@
 #include "sim/schedule.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,7 @@
 
 #define MS UINT64_C(1000000)
 #define SECOND (1000 * MS)
-#define HEAL_LIMIT (240 * SECOND)
+#define HEAL_LIMIT (90 * SECOND)
 #define STEPS_MIN 60u
 #define STEPS_SPREAD 260u
 
@@ -45,6 +46,53 @@ void run_crash(struct run *run, struct site *site, bool power)
 	for (unsigned i = 0; i < run->group_count; i++) {
 		if (site_has(site, i))
 			group_after_crash(&run->groups[i], site, power);
+	}
+}
+
+/* --- faults of files --- */
+
+static void break_files(struct run *run, struct site *site)
+{
+	static const struct sim_fault faults[] = {
+		{ ".stage0", SIM_WRITE, -ENOSPC }, { ".stage1", SIM_WRITE, -ENOSPC }, { ".raw", SIM_WRITE, -ENOSPC },
+		{ ".raw", SIM_READ, -EIO }, { ".raw", SIM_WRITE, -EIO }, { ".raw", SIM_SYNC, -EIO }, { ".stage1", SIM_SYNC, -EIO },
+		{ ".stage0", SIM_READ, -EIO }, { ".unit", SIM_WRITE, -EIO }, { ".unit", SIM_SYNC, -EIO },
+		{ ".intent", SIM_WRITE, -EIO }, { ".intent", SIM_SYNC, -EIO },
+	};
+
+	site->host->fault = faults[sim_below(run->sim, sizeof faults / sizeof faults[0])];
+	run->result->faults++;
+	log_event(LOG_INFO, "sim.fault", "site=%u file=%s operations=%u", site->index, site->host->fault.suffix,
+		  site->host->fault.operations);
+}
+
+static void mend_files(struct run *run)
+{
+	for (unsigned i = 0; i < run->site_count; i++)
+		run->sites[i].host->fault = (struct sim_fault){ 0 };
+}
+
+/* What an operator does when a unit has failed and its disk is good again. */
+static void restart_failed(struct run *run)
+{
+	for (unsigned i = 0; i < run->site_count; i++) {
+		struct site *site = &run->sites[i];
+		bool failed = false;
+
+		for (unsigned k = 0; k < run->group_count; k++)
+			failed = failed || (site_has(site, k) && group_has_failed(&run->groups[k], site));
+		if (!failed || site->host->fault.code != 0)
+			continue;
+		run_crash(run, site, false);
+		site_up(site);
+	}
+}
+
+static void look_after(struct run *run)
+{
+	for (unsigned i = 0; i < run->group_count; i++) {
+		group_after_start(&run->groups[i]);
+		group_pursue(&run->groups[i]);
 	}
 }
 
@@ -80,9 +128,13 @@ static void step(struct run *run)
 		group_begin(group, (enum operation)(1 + sim_below(sim, OPERATIONS - 1)));
 	} else if (dice < 970 && site->env != NULL) {
 		sim_clock_jump(site->env, (int64_t)sim_below(sim, 7200000) - 3600000);
+	} else if (dice < 975) {
+		break_files(run, site);
+	} else if (dice < 990) {
+		mend_files(run);
+		restart_failed(run);
 	}
-	for (unsigned i = 0; i < run->group_count; i++)
-		group_pursue(&run->groups[i]);
+	look_after(run);
 	sim_run_until(sim, sim->now_ns + sim_below(sim, sim_chance(sim, 100) ? 400 * MS : 15 * MS));
 }
 
@@ -101,13 +153,17 @@ static void heal(struct run *run)
 	uint64_t limit = run->sim->now_ns + HEAL_LIMIT;
 
 	sim_link_mend(run->sim);
+	mend_files(run);
 	for (unsigned i = 0; i < run->site_count; i++) {
 		if (run->sites[i].env == NULL)
 			site_up(&run->sites[i]);
 	}
 	while (!is_in_step(run) && run->sim->now_ns < limit && !run->failed) {
-		for (unsigned i = 0; i < run->group_count; i++)
+		restart_failed(run);
+		for (unsigned i = 0; i < run->group_count; i++) {
+			group_after_start(&run->groups[i]);
 			group_settle(&run->groups[i]);
+		}
 		sim_run_until(run->sim, run->sim->now_ns + 20 * MS);
 	}
 	for (unsigned i = 0; i < run->group_count && !is_in_step(run); i++) {
@@ -162,22 +218,121 @@ static void run_all(struct run *run)
 		group_judge_power_cut(&run->groups[0]);
 }
 
+static void run_begin(struct run *run, uint64_t seed, struct schedule_result *result)
+{
+	*result = (struct schedule_result){ 0 };
+	*run = (struct run){ .result = result, .sim = sim_new(seed) };
+}
+
+static void run_end(struct run *run)
+{
+	run->result->passed = !run->failed;
+	run->result->events = run->sim->events;
+	for (unsigned i = 0; i < run->site_count; i++) {
+		if (run->sites[i].env != NULL)
+			sim_process_kill(run->sites[i].env);
+		sim_host_free(run->sites[i].host);
+	}
+	for (unsigned i = 0; i < run->group_count; i++)
+		group_free(&run->groups[i]);
+	free(run->groups);
+	sim_free(run->sim);
+}
+
 void schedule_run(uint64_t seed, struct schedule_result *out_result)
 {
-	struct run run = { .result = out_result };
+	struct run run;
 
-	*out_result = (struct schedule_result){ 0 };
-	run.sim = sim_new(seed);
+	run_begin(&run, seed, out_result);
 	run_all(&run);
-	out_result->passed = !run.failed;
-	out_result->events = run.sim->events;
-	for (unsigned i = 0; i < run.site_count; i++) {
-		if (run.sites[i].env != NULL)
-			sim_process_kill(run.sites[i].env);
-		sim_host_free(run.sites[i].host);
+	run_end(&run);
+}
+
+/* --- every boundary of one short history --- */
+
+static void on_crashed(void *data, struct env *env)
+{
+	struct run *run = data;
+
+	for (unsigned i = 0; i < run->site_count; i++) {
+		if (run->sites[i].env == env)
+			run_crash(run, &run->sites[i], run->crash_power);
 	}
-	for (unsigned i = 0; i < run.group_count; i++)
-		group_free(&run.groups[i]);
-	free(run.groups);
-	sim_free(run.sim);
+}
+
+/* Time passes; a site that has died is started again. */
+static void pass(struct run *run, uint64_t milliseconds)
+{
+	for (uint64_t i = 0; i < milliseconds && !run->failed; i += 5) {
+		for (unsigned k = 0; k < run->site_count; k++) {
+			if (run->sites[k].env == NULL)
+				site_up(&run->sites[k]);
+		}
+		look_after(run);
+		sim_run_until(run->sim, run->sim->now_ns + 5 * MS);
+	}
+}
+
+static void write_some(struct run *run, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		group_write(&run->groups[0]);
+		pass(run, 5);
+	}
+	group_flush(&run->groups[0]);
+	pass(run, 20);
+}
+
+static void operate(struct run *run, enum operation operation)
+{
+	group_begin(&run->groups[0], operation);
+	for (unsigned i = 0; i < 4000 && run->groups[0].operation != OPERATION_NONE && !run->failed; i++)
+		pass(run, 5);
+}
+
+uint64_t schedule_run_boundary(uint64_t seed, uint64_t boundary, bool power, struct schedule_result *out_result)
+{
+	struct run run;
+	uint64_t boundaries;
+
+	run_begin(&run, seed, out_result);
+	run.crash_power = power;
+	run.sim->crash_at = boundary;
+	run.sim->on_crashed = on_crashed;
+	run.sim->crashed_data = &run;
+	run.site_count = 2;
+	run.group_count = 1;
+	run.groups = memory_new(1, sizeof *run.groups);
+	run.shapes[0] = (struct shape){ .sites = { 0, 1 }, .disk_count = 2, .sizes = { 160 * MODEL_SECTOR, 100 * MODEL_SECTOR } };
+	group_init(&run.groups[0], &run, 0);
+	for (unsigned i = 0; i < 2; i++) {
+		site_init(&run.sites[i], run.sim, i, run.shapes, 1, sim_host_new());
+		site_up(&run.sites[i]);
+	}
+	write_some(&run, 6);
+	pass(&run, 200);
+	write_some(&run, 6);
+	operate(&run, OPERATION_FAILOVER);
+	write_some(&run, 4);
+	operate(&run, OPERATION_REPROTECT);
+	write_some(&run, 4);
+	pass(&run, 300);
+	operate(&run, OPERATION_SWITCHOVER);
+	write_some(&run, 4);
+	group_start_or_stop(&run.groups[0]);
+	write_some(&run, 2);
+	group_start_or_stop(&run.groups[0]);
+	pass(&run, 100);
+	operate(&run, OPERATION_FAILOVER);
+	write_some(&run, 4);
+	operate(&run, OPERATION_CANCEL);
+	write_some(&run, 2);
+	pass(&run, 200);
+	boundaries = run.sim->boundaries;
+	if (!run.failed)
+		heal(&run);
+	if (!run.failed)
+		group_check(&run.groups[0]);
+	run_end(&run);
+	return boundaries;
 }

@@ -8,9 +8,13 @@
 struct schedule_result {
 	bool passed;
 	char why[400];
-	uint64_t events, writes, checks, kills, power_losses, link_breaks, operations, failovers, switchovers, scrubs;
+	uint64_t events, writes, checks, kills, power_losses, link_breaks, operations, failovers, switchovers;
+	uint64_t scrubs, faults;
 };
 
+/* A short history (first copy, cycles, failover, reprotect, switchover, stop, failover, cancel) in which a process dies at its
+ * file or frame boundary number `boundary` (0: none does); gives how many boundaries the history has. */
+uint64_t schedule_run_boundary(uint64_t seed, uint64_t boundary, bool power, struct schedule_result *out_result);
 void schedule_run(uint64_t seed, struct schedule_result *out_result);
 
 #endif

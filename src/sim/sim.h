@@ -27,9 +27,26 @@ struct sim {
 	struct { uint64_t wall_ms, now_ns; } walls[4096]; /* what processes read off their clocks, and when */
 	uint64_t wall_count;
 	uint64_t events;       /* carried out so far */
+	/* Boundaries: a file write or sync that has taken effect, a file resized or removed, bytes sent. The process dies at
+	 * number `crash_at` (0: none), before it hears of it. */
+	uint64_t boundaries, crash_at;
+	struct env *crashed;
+	void (*on_crashed)(void *data, struct env *env);
+	void *crashed_data;
+};
+
+enum sim_operation { SIM_READ = 1, SIM_WRITE = 2, SIM_SYNC = 4 };
+
+/* What goes wrong with the files whose path ends so; code 0: nothing does. */
+struct sim_fault {
+	char suffix[16];
+	unsigned operations; /* of enum sim_operation */
+	int code;            /* negative errno */
 };
 
 struct sim_host {
+	struct sim_fault fault;
+	bool sync_failed; /* a disk's sync has: what was written before it may be lost, though the cache shows it */
 	struct list files;    /* of struct sim_file */
 	struct list memories; /* of struct sim_memory */
 };

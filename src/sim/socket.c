@@ -172,6 +172,7 @@ void env_socket_send(struct env_socket *socket, struct env_io *io, struct iovec 
 		}
 	}
 	sim_schedule(sim, socket->env, 10 * US + sim_below(sim, 200 * US), on_sent)->object = socket;
+	sim_boundary(socket->env);
 }
 
 void env_socket_close(struct env_socket *socket)

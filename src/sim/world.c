@@ -105,6 +105,24 @@ static struct env_timer *first_timer(struct sim *sim, struct env **out_env)
 	return first;
 }
 
+bool sim_boundary(struct env *env)
+{
+	struct sim *sim = env->sim;
+
+	if (++sim->boundaries == sim->crash_at)
+		sim->crashed = env;
+	return sim->crashed == env;
+}
+
+static void after_event(struct sim *sim)
+{
+	struct env *env = sim->crashed;
+
+	sim->crashed = NULL;
+	if (env != NULL && !env->gone)
+		sim->on_crashed(sim->crashed_data, env);
+}
+
 bool sim_step(struct sim *sim, uint64_t limit_ns)
 {
 	struct env *env = NULL;
@@ -119,6 +137,7 @@ bool sim_step(struct sim *sim, uint64_t limit_ns)
 		env_timer_stop(env, timer);
 		sim->events++;
 		timer->on_fire(timer);
+		after_event(sim);
 		return true;
 	}
 	if (event == NULL || event->at_ns > limit_ns)
@@ -130,6 +149,7 @@ bool sim_step(struct sim *sim, uint64_t limit_ns)
 		event->happen(sim, event);
 	free(event->bytes);
 	free(event);
+	after_event(sim);
 	return true;
 }
 

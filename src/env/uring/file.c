@@ -267,6 +267,11 @@ void env_file_sync(struct env_file *file, struct env_io *io)
 	io_uring_prep_fsync(loop_entry(file->env, &transfer->op), file->fd, IORING_FSYNC_DATASYNC);
 }
 
+void env_file_forget_cache(struct env_file *file)
+{
+	posix_fadvise(file->fd, 0, 0, POSIX_FADV_DONTNEED);
+}
+
 /* --- zeros --- */
 
 static const uint8_t zeros[ZERO_CHUNK];
