@@ -23,6 +23,7 @@
 	X(RPO, "rpo", "SECONDS", "how old the copy may be") \
 	X(CANCEL, "cancel", NULL, "back to the original direction: what the survivor wrote is given up") \
 	X(ONE_SHOT, "one-shot", NULL, "copy once, then stop") \
+	X(RATE, "rate", "SIZE", "bytes a second, as 10M; 0 for no limit") \
 	X(HELP, "help", NULL, "this text")
 
 enum option_id {
@@ -66,6 +67,7 @@ int run_pair_create(struct invocation *invocation, struct error *error);
 int run_group_create(struct invocation *invocation, struct error *error);
 int run_replica_change(struct invocation *invocation, struct error *error);
 int run_group_member(struct invocation *invocation, struct error *error);
+int run_site_limit(struct invocation *invocation, struct error *error);
 int run_site_list(struct invocation *invocation, struct error *error);
 int run_watch(struct invocation *invocation, struct error *error);
 

@@ -19,6 +19,8 @@ enum exit_status { EXIT_DONE = 0, EXIT_REFUSED = 1, EXIT_USAGE = 2 };
 const struct command commands[] = {
 	{ "site", "list", "", 0, 0, 0, "this site and its peers, and whether they are linked", run_site_list, NULL },
 	{ "site", "show", "", 0, 0, 0, "the same", run_site_list, NULL },
+	{ "site", "limit", "ZONE", 1, option_bit(RATE), 0, "how fast all pairs together may ship to a peer", run_site_limit,
+	  "ModifyOffsitePeer" },
 	{ "disk", "list", "", 0, 0, 0, "the disks of this site", run_disk_list, NULL },
 	{ "disk", "show", "DISK", 1, 0, 0, "one disk, and where to reach it over NBD", run_disk_list, NULL },
 	{ "disk", "create", "--size SIZE|--adopt PATH", 0, 0, TEXT | option_bit(SIZE) | option_bit(ADOPT),

@@ -1,17 +1,31 @@
 /* offsite site ... */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "cli/command.h"
 #include "cli/table.h"
 
+int run_site_limit(struct invocation *invocation, struct error *error)
+{
+	const char *rate = invocation->options[OPTION_RATE];
+	char bytes[32];
+
+	if (strcmp(rate, "0") != 0 && text_parse_size(rate) == 0)
+		return error_set(error, -EINVAL, "\"%s\" is no rate: write 10M, 512K, a number of bytes, or 0 for no limit", rate);
+	snprintf(bytes, sizeof bytes, "%llu", (unsigned long long)text_parse_size(rate));
+	return call_simple(invocation, EBS, "ModifyOffsitePeer", (struct parameter[]){
+		{ "ZoneId", invocation->arguments[0] }, { "BytesPerSecond", bytes }, { NULL, NULL } }, NULL, error);
+}
+
 int run_site_list(struct invocation *invocation, struct error *error)
 {
-	static const char *const headings[] = { "SITE", "REGION", "", NULL };
+	static const char *const headings[] = { "SITE", "REGION", "", "LIMIT", NULL };
 	const struct parameter none[] = { { NULL, NULL } };
 	json_t *answer;
 	const json_t *regions;
 	struct table table;
+	char limit[32];
 
 	if (invocation->options[OPTION_JSON] != NULL)
 		return call_simple(invocation, EBS, "DescribeRegions", none, NULL, error);
@@ -30,6 +44,10 @@ int run_site_list(struct invocation *invocation, struct error *error)
 			table_add(&table, "%s", row_text(region, "RegionId"));
 			table_add(&table, "%s", json_is_true(json_object_get(more, "Local")) ? "this site" :
 				  json_is_true(json_object_get(more, "Linked")) ? "linked" : "NOT LINKED: offsited's log says why");
+			if (row_number(more, "BytesPerSecond") > 0)
+				table_add(&table, "%s/s", text_size(row_number(more, "BytesPerSecond"), limit));
+			else
+				table_add(&table, "%s", "");
 		}
 	}
 	table_print(&table, stdout);

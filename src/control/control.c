@@ -78,7 +78,7 @@ struct control *control_new(const struct control_config *config, struct catalog 
 	list_init(&control->commands);
 	list_init(&control->asks);
 	list_init(&control->tokens);
-	if (record_load(control, error) < 0 || catalog_each(catalog, "token", on_token, control, error) < 0) {
+	if (record_load(control, error) < 0 || limits_resume(control, error) < 0 || catalog_each(catalog, "token", on_token, control, error) < 0) {
 		control_free(control);
 		return NULL;
 	}
@@ -142,10 +142,11 @@ const struct control_site *control_this_site(const struct control *control)
 	return &control->config.site;
 }
 
-const struct control_site *control_peer(const struct control *control, size_t index, bool *out_linked)
+const struct control_site *control_peer(const struct control *control, size_t index, bool *out_linked, uint64_t *out_limit)
 {
 	if (index >= control->config.peer_count)
 		return NULL;
 	*out_linked = control->peers[index].linked;
+	*out_limit = control->peers[index].limit;
 	return &control->peers[index].site;
 }

@@ -41,6 +41,7 @@ struct control_config {
 };
 
 enum control_operation {
+	CONTROL_LIMIT_PEER, /* zone, size: bytes a second, 0 for none */
 	CONTROL_CREATE_DISK,
 	CONTROL_ATTACH_DISK,
 	CONTROL_DETACH_DISK,
@@ -201,9 +202,9 @@ int control_list_pairs(struct control *control, const struct control_filter *fil
 int control_list_groups(struct control *control, const struct control_filter *filter, struct control_list *out_list);
 void control_list_free(struct control_list *list);
 
-/* This site, and its peers with whether they are linked. Borrows; NULL past the last. */
+/* This site, and its peers with whether they are linked and how fast they may be shipped to (bytes a second, 0: no limit). Borrows; NULL past the last. */
 const struct control_site *control_this_site(const struct control *control);
-const struct control_site *control_peer(const struct control *control, size_t index, bool *out_linked);
+const struct control_site *control_peer(const struct control *control, size_t index, bool *out_linked, uint64_t *out_limit);
 
 /* --- called by the daemon on the control thread --- */
 

@@ -63,6 +63,7 @@ struct waiting {
 struct peer {
 	struct control_site site;
 	bool linked;
+	uint64_t limit; /* bytes a second, 0: none */
 };
 
 /* A call on its way. */
@@ -158,7 +159,7 @@ void tokens_expire(struct control *control);
 int token_load(struct control *control, const char *text, const char *body);
 void call_forward(struct call *call, const char *zone);
 
-/* operation_disk.c, operation_replica.c, operation_member.c */
+/* operation_disk.c, operation_replica.c, operation_member.c, operation_site.c */
 void operate_create_disk(struct call *call);
 void operate_disk(struct call *call);
 void disks_resume(struct control *control);
@@ -167,6 +168,8 @@ void operate_create_pair(struct call *call);
 void operate_create_group(struct call *call);
 void operate_replica(struct call *call);
 void operate_member(struct call *call);
+void operate_limit_peer(struct call *call);
+int limits_resume(struct control *control, struct error *error);
 
 /* unit.c: the engine's unit of a replica */
 bool unit_has_members(struct control *control, struct replica *replica);

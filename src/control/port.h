@@ -29,6 +29,7 @@ enum shard_command_kind {
 	SHARD_UNIT_PROMOTE,
 	SHARD_UNIT_SCRUB,
 	SHARD_UNIT_REMOVE,
+	SHARD_PEER_LIMIT,
 	SHARD_MESSAGE, /* to the peer's control */
 	SHARD_COMMANDS,
 };
@@ -53,6 +54,10 @@ struct shard_command {
 			bool hand_over; /* UNIT_DEMOTE */
 			uint64_t term;  /* UNIT_PROMOTE: at least */
 		} unit;
+		struct {
+			char zone[ENGINE_ID_SIZE];
+			uint64_t bytes_per_second;
+		} peer;
 		struct {
 			char peer[ENGINE_ID_SIZE];
 			bool is_answer;

@@ -336,6 +336,11 @@ static int run_unit_remove(struct shard_core *core, struct shard_work *work, str
 	return engine_remove_unit(core->engine, work->command.u.unit.id, error);
 }
 
+static int run_peer_limit(struct shard_core *core, struct shard_work *work, struct error *error)
+{
+	return engine_limit_peer(core->engine, work->command.u.peer.zone, work->command.u.peer.bytes_per_second, error);
+}
+
 static int run_message(struct shard_core *core, struct shard_work *work, struct error *error)
 {
 	const char *peer = work->command.u.message.peer;
@@ -365,6 +370,7 @@ static run_function *const runs[SHARD_COMMANDS] = {
 	[SHARD_UNIT_PROMOTE] = run_unit_promote,
 	[SHARD_UNIT_SCRUB] = run_unit_scrub,
 	[SHARD_UNIT_REMOVE] = run_unit_remove,
+	[SHARD_PEER_LIMIT] = run_peer_limit,
 	[SHARD_MESSAGE] = run_message,
 };
 

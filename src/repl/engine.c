@@ -210,6 +210,7 @@ void engine_shutdown(struct engine *engine, void (*on_done)(void *data), void *d
 		receiver_detach(unit, "this site is stopping");
 	}
 	engine->closing = true;
+	links_each(engine->links, pace_stop);
 	engine->on_shutdown = on_done;
 	engine->shutdown_data = data;
 	links_close(engine->links);
@@ -246,6 +247,16 @@ const char *engine_address(const struct engine *engine)
 int engine_add_peer(struct engine *engine, const char *peer, const char *address, const char *secret, struct error *error)
 {
 	return links_add(engine->links, peer, address, secret, error);
+}
+
+int engine_limit_peer(struct engine *engine, const char *peer, uint64_t bytes_per_second, struct error *error)
+{
+	struct link *link = links_find(engine->links, peer);
+
+	if (link == NULL)
+		return error_set(error, -ENOENT, "peer %s is not in this site's configuration", peer);
+	pace_set_limit(engine, link, bytes_per_second);
+	return 0;
 }
 
 bool engine_peer_is_up(const struct engine *engine, const char *peer)

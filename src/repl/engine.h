@@ -123,6 +123,8 @@ const char *engine_address(const struct engine *engine);
 /* Names a peer. With an address it is dialled (again and again) when this site's name sorts before the peer's; the
  * other waits to be dialled. The secret is the one both configurations hold. */
 int engine_add_peer(struct engine *engine, const char *peer, const char *address, const char *secret, struct error *error);
+/* Bytes a second that all units together may ship to a peer, 0: as fast as it goes. At once. */
+int engine_limit_peer(struct engine *engine, const char *peer, uint64_t bytes_per_second, struct error *error);
 bool engine_peer_is_up(const struct engine *engine, const char *peer);
 /* Sends a message to the peer's control; -ENOTCONN when the link is down, -EMSGSIZE, -EAGAIN when too much waits. Ids of
  * requests are the caller's. A link that breaks loses messages: the caller has its own time limit. */

@@ -52,8 +52,7 @@ static void full_sync_finish_pass(struct unit *unit)
 		return;
 	}
 	log_event(LOG_INFO, "unit.first_copy_done", "unit=%s bytes=%llu", unit->spec.id, (unsigned long long)unit->total_bytes);
-	sender->unacked_bytes = 0;
-	sender->sent_first = sender->sent_last;
+	sender_forget_window(unit);
 	sender->phase = SENDER_WAITING;
 	sender->next_cut_ns = 0;
 	sender_cut_soon(unit);

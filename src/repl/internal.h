@@ -14,6 +14,7 @@
 #include "env/env.h"
 #include "repl/engine.h"
 #include "repl/link.h"
+#include "repl/pace.h"
 #include "repl/record.h"
 #include "wire/frame.h"
 
@@ -108,6 +109,8 @@ struct sender {
 	bool scrubbing;
 	uint64_t sequence;   /* of the last data frame */
 	uint64_t unacked_bytes;
+	bool hungry, turn;   /* pace.c: waits for room on the link; it is its turn */
+	uint64_t recovery_ns;  /* cut of the newest epoch committed, or when it was started */
 	struct sent sent[SENT_MAX];
 	uint64_t sent_first, sent_last;
 	uint64_t sweep_from; /* block, in ship_disk */
@@ -274,8 +277,9 @@ void sender_abandon(struct unit *unit);
 void sender_on_flow(struct unit *unit, uint64_t sequence);
 void sender_on_epoch_ack(struct unit *unit, const struct frame_header *header);
 void sender_shipped(struct unit *unit); /* every block of the closed epoch is on its way */
-bool sender_may_send(const struct unit *unit);
+bool sender_may_send(struct unit *unit);
 void sender_sent(struct unit *unit, uint64_t bytes);
+void sender_forget_window(struct unit *unit);
 void sender_cut_soon(struct unit *unit);
 void sender_hand_over(struct unit *unit);
 void sender_scrub(struct unit *unit);

@@ -14,6 +14,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "repl/pace.h"
 #include "env/env.h"
 
 #define SECOND_NS UINT64_C(1000000000)
@@ -61,6 +62,7 @@ struct link {
 	struct connection *dialling;
 	uint64_t redial_ns, redial_at_ns;
 	size_t queued_bytes;
+	struct pace pace;
 	char reason[160];
 };
 
@@ -594,6 +596,10 @@ void links_close(struct links *links)
 
 bool links_are_idle(const struct links *links)
 {
+	list_for_each(entry, &links->peers) {
+		if (container_of(entry, const struct link, entry)->pace.deferred)
+			return false;
+	}
 	return list_is_empty(&links->connections);
 }
 
@@ -610,6 +616,25 @@ void links_free(struct links *links)
 		free(link);
 	}
 	free(links);
+}
+
+void links_each(struct links *links, void (*visit)(struct engine *engine, struct link *link))
+{
+	list_for_each(entry, &links->peers) {
+		struct link *link = container_of(entry, struct link, entry);
+
+		visit(link_engine(link), link);
+	}
+}
+
+struct pace *link_pace(struct link *link)
+{
+	return &link->pace;
+}
+
+struct engine *link_engine(const struct link *link)
+{
+	return link->links->data;
 }
 
 const char *link_peer(const struct link *link)

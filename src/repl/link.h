@@ -18,6 +18,7 @@ struct env;
 struct error;
 struct link;
 struct links;
+struct pace;
 
 /* A frame on its way out; made by frame_out_new, given to link_send. */
 struct frame_out {
@@ -35,6 +36,7 @@ struct link_handler {
 };
 
 struct links *links_new(struct env *env, const char *site, const struct link_handler *handler, void *data);
+void links_each(struct links *links, void (*visit)(struct engine *engine, struct link *link));
 int links_listen(struct links *links, const char *address, struct error *error);
 const char *links_address(const struct links *links);
 int links_add(struct links *links, const char *peer, const char *address, const char *secret, struct error *error);
@@ -45,6 +47,8 @@ bool links_are_idle(const struct links *links);
 void links_free(struct links *links);
 
 const char *link_peer(const struct link *link);
+struct pace *link_pace(struct link *link);
+struct engine *link_engine(const struct link *link);
 bool link_is_up(const struct link *link);
 const char *link_reason(const struct link *link); /* why it is down */
 size_t link_queued_bytes(const struct link *link);

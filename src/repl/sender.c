@@ -184,6 +184,7 @@ void sender_start(struct unit *unit)
 		disk_on_dirty(unit->disks[i].disk, on_dirty, unit);
 		disk_on_shippable(unit->disks[i].disk, on_shippable, unit);
 	}
+	unit->sender.recovery_ns = env_now_ns(unit->engine->env);
 	unit_move(unit, UNIT_CONNECTING, link_is_up(unit->peer) ? "" : link_reason(unit->peer));
 	if (link_is_up(unit->peer))
 		sender_offer(unit);
@@ -201,8 +202,7 @@ void sender_abandon(struct unit *unit)
 	sender->ships = 0;
 	ship_forget_asking(unit);
 	sender->draining = 0;
-	sender->unacked_bytes = 0;
-	sender->sent_first = sender->sent_last;
+	sender_forget_window(unit);
 	full_sync_forget(unit);
 	for (uint32_t i = 0; i < unit->spec.disk_count; i++)
 		disk_epoch_abandon(unit->disks[i].disk);
@@ -298,13 +298,19 @@ void sender_welcomed(struct unit *unit)
 
 /* --- the window --- */
 
-bool sender_may_send(const struct unit *unit)
+bool sender_may_send(struct unit *unit)
 {
-	const struct sender *sender = &unit->sender;
-	uint64_t window = unit->engine->limits.window_bytes_max;
+	return unit->sender.sent_last - unit->sender.sent_first < SENT_MAX - SHIPS_MAX && pace_may_send(unit);
+}
 
-	return sender->unacked_bytes < window && link_queued_bytes(unit->peer) < window &&
-	       sender->sent_last - sender->sent_first < SENT_MAX - SHIPS_MAX;
+void sender_forget_window(struct unit *unit)
+{
+	struct sender *sender = &unit->sender;
+
+	pace_done(unit, sender->unacked_bytes);
+	sender->unacked_bytes = 0;
+	sender->sent_first = sender->sent_last;
+	sender->hungry = false;
 }
 
 void sender_sent(struct unit *unit, uint64_t bytes)
@@ -314,6 +320,7 @@ void sender_sent(struct unit *unit, uint64_t bytes)
 	assert(sender->sent_last - sender->sent_first < SENT_MAX);
 	sender->sent[sender->sent_last++ % SENT_MAX] = (struct sent){ .sequence = sender->sequence, .bytes = bytes };
 	sender->unacked_bytes += bytes;
+	pace_sent(unit, bytes);
 	unit->shipped_bytes += bytes;
 }
 
@@ -322,8 +329,11 @@ void sender_on_flow(struct unit *unit, uint64_t sequence)
 	struct sender *sender = &unit->sender;
 
 	while (sender->sent_first < sender->sent_last && sender->sent[sender->sent_first % SENT_MAX].sequence <= sequence) {
-		sender->unacked_bytes -= sender->sent[sender->sent_first % SENT_MAX].bytes;
+		uint64_t bytes = sender->sent[sender->sent_first % SENT_MAX].bytes;
+
+		sender->unacked_bytes -= bytes;
 		sender->sent_first++;
+		pace_done(unit, bytes);
 	}
 	if (sender->phase == SENDER_SWEEPING)
 		full_sync_pump(unit);
@@ -414,10 +424,10 @@ static void sender_proven(struct unit *unit)
 
 	for (uint32_t i = 0; i < unit->spec.disk_count; i++)
 		disk_epoch_commit(unit->disks[i].disk);
-	sender->unacked_bytes = 0;
-	sender->sent_first = sender->sent_last;
+	sender_forget_window(unit);
 	sender->phase = SENDER_WAITING;
 	sender->commit_needed = false;
+	sender->recovery_ns = sender->cut_ns;
 	unit->done_bytes = unit->total_bytes;
 	log_event(LOG_DEBUG, "unit.committed", "unit=%s epoch=%llu bytes=%llu", unit->spec.id,
 		  (unsigned long long)sender->closed_epoch, (unsigned long long)unit->total_bytes);

@@ -123,6 +123,8 @@ void site_up(struct site *site)
 		result = engine_add_peer(site->engine, names[i], address, "a secret of both sites", NULL);
 		assert(result == 0);
 	}
+	for (unsigned i = 0; i < SITES_MAX && sim_chance(site->sim, 200); i++)
+		engine_limit_peer(site->engine, names[i], 1000000 + sim_below(site->sim, 8000000), NULL);
 	for (unsigned group = 0; group < site->group_count; group++) {
 		if (site_has(site, group))
 			open_unit(site, group);

@@ -122,11 +122,12 @@ static bool read_array_ids(struct page *page, const struct http_request *request
 static bool region_is_known(struct control *control, const char *region)
 {
 	const struct control_site *site;
+	uint64_t limit;
 	bool linked;
 
 	if (strcmp(control_this_site(control)->region, region) == 0)
 		return true;
-	for (size_t i = 0; (site = control_peer(control, i, &linked)) != NULL; i++)
+	for (size_t i = 0; (site = control_peer(control, i, &linked, &limit)) != NULL; i++)
 		if (strcmp(site->region, region) == 0)
 			return true;
 	return false;
@@ -513,7 +514,8 @@ json_t *aliyun_describe_disks(struct aliyun *aliyun, const struct http_request *
 /* --- regions --- */
 
 /* Adds the site to its region's row, made when it is the first there. */
-static void put_site(json_t *regions, const struct control_site *site, const char *endpoint, bool local, bool linked)
+static void put_site(json_t *regions, const struct control_site *site, const char *endpoint, bool local, bool linked,
+		     uint64_t limit)
 {
 	json_t *zone = json_object(), *own = json_object(), *row = NULL, *entry;
 	size_t index;
@@ -532,6 +534,7 @@ static void put_site(json_t *regions, const struct control_site *site, const cha
 	put_text(own, "Name", site->name);
 	put(own, "Local", json_boolean(local));
 	put(own, "Linked", json_boolean(linked));
+	put_number(own, "BytesPerSecond", limit);
 	put_text(zone, "ZoneId", site->zone);
 	put_text(zone, "LocalName", site->zone);
 	put(zone, "ResourceTypes", json_pack("[s]", "ear"));
@@ -545,12 +548,13 @@ json_t *aliyun_describe_regions(struct aliyun *aliyun, const struct http_request
 	const struct control_site *site;
 	json_t *answer = json_object();
 	json_t *regions = json_array();
+	uint64_t limit;
 	bool linked;
 
 	(void)error;
-	put_site(regions, control_this_site(aliyun->control), host == NULL ? "" : host, true, true);
-	for (size_t i = 0; (site = control_peer(aliyun->control, i, &linked)) != NULL; i++)
-		put_site(regions, site, "", false, linked);
+	put_site(regions, control_this_site(aliyun->control), host == NULL ? "" : host, true, true, 0);
+	for (size_t i = 0; (site = control_peer(aliyun->control, i, &linked, &limit)) != NULL; i++)
+		put_site(regions, site, "", false, linked, limit);
 	put(answer, "Regions", regions);
 	return answer;
 }

@@ -58,6 +58,9 @@ static const struct aliyun_operation operations[] = {
 	EBS("SwitchoverDiskReplicaGroup", CONTROL_SWITCHOVER_GROUP, REGION, GROUP, TOKEN), /* Offsite's own */
 	EBS("ScrubDiskReplicaGroup", CONTROL_SCRUB_GROUP, REGION, GROUP, TOKEN), /* Offsite's own */
 	EBS("DeleteDiskReplicaGroup", CONTROL_DELETE_GROUP, REGION, GROUP, TOKEN),
+	/* Offsite's own: how fast the site of that zone may be shipped to, 0 for no limit. */
+	EBS("ModifyOffsitePeer", CONTROL_LIMIT_PEER, ANY_REGION, NEEDS("ZoneId", ALIYUN_ID, zone),
+	    NEEDS("BytesPerSecond", ALIYUN_COUNT, size)),
 	READ("DescribeDisks", ALIYUN_ECS, aliyun_describe_disks),
 	/* Offsite's own: OffsiteSizeBytes (instead of GiB), OffsitePath (a raw file or block device to be adopted in place). */
 	CHANGE("CreateDisk", ALIYUN_ECS, CONTROL_CREATE_DISK, "DiskId", REGION, TAKES("ZoneId", ALIYUN_ID, zone),

@@ -1,0 +1,173 @@
+#include "repl/pace.h"
+
+#include "repl/internal.h"
+
+/* At a limit the link is idle for no longer than it takes to send so much. */
+#define BURST_NS (100 * MS_NS)
+#define SWEEP_TURN 4u
+
+static void fill(struct pace *pace, uint64_t now)
+{
+	uint64_t elapsed = now - pace->filled_ns;
+	int64_t most = (int64_t)(pace->limit * BURST_NS / SECOND_NS);
+
+	if (elapsed > 10 * SECOND_NS)
+		elapsed = 10 * SECOND_NS;
+	pace->filled_ns = now;
+	pace->tokens += (int64_t)(elapsed / 1000 * pace->limit / 1000000);
+	if (pace->tokens > most)
+		pace->tokens = most;
+}
+
+/* Room for one more frame, as far as all units together are concerned. Arms the timer when only time is lacking. */
+static bool has_room(struct engine *engine, struct link *link)
+{
+	struct pace *pace = link_pace(link);
+	uint64_t now = env_now_ns(engine->env), window = engine->limits.window_bytes_max;
+
+	if (pace->unacked_bytes >= window || link_queued_bytes(link) >= window)
+		return false; /* an acknowledgement pumps */
+	if (pace->limit == 0)
+		return true;
+	fill(pace, now);
+	if (pace->tokens > 0)
+		return true;
+	env_timer_start(engine->env, &pace->timer, now + (uint64_t)(1 - pace->tokens) * SECOND_NS / pace->limit + MS_NS);
+	return false;
+}
+
+/* When this unit's recovery point misses its RPO. */
+static uint64_t deadline_of(const struct unit *unit)
+{
+	return unit->sender.recovery_ns + unit->spec.rpo_ms * MS_NS;
+}
+
+static bool is_hungry(const struct unit *unit, const struct link *link)
+{
+	return unit->peer == link && unit->sender.hungry &&
+	       (unit->sender.phase == SENDER_SHIPPING || unit->sender.phase == SENDER_SWEEPING);
+}
+
+/* The hungry unit whose turn it is, or NULL. */
+static struct unit *choose(struct engine *engine, const struct link *link, bool sweeping_first)
+{
+	struct unit *best = NULL;
+
+	list_for_each(entry, &engine->units) {
+		struct unit *unit = container_of(entry, struct unit, entry);
+		bool sweeps = unit->sender.phase == SENDER_SWEEPING, best_sweeps;
+
+		if (!is_hungry(unit, link))
+			continue;
+		best_sweeps = best != NULL && best->sender.phase == SENDER_SWEEPING;
+		if (best == NULL || (sweeps != best_sweeps ? sweeps == sweeping_first : deadline_of(unit) < deadline_of(best)))
+			best = unit;
+	}
+	return best;
+}
+
+void pace_pump(struct engine *engine, struct link *link)
+{
+	struct pace *pace = link_pace(link);
+	struct unit *unit;
+
+	while (pace->waiting && has_room(engine, link)) {
+		unit = choose(engine, link, pace->turns % SWEEP_TURN == SWEEP_TURN - 1);
+		if (unit == NULL) {
+			pace->waiting = false;
+			return;
+		}
+		pace->turns++;
+		unit->sender.hungry = false;
+		unit->sender.turn = true;
+		if (unit->sender.phase == SENDER_SWEEPING)
+			full_sync_pump(unit);
+		else
+			ship_pump(unit);
+		unit->sender.turn = false;
+	}
+}
+
+static void on_timer(struct env_timer *timer)
+{
+	struct link *link = timer->data;
+
+	pace_pump(link_engine(link), link);
+}
+
+static void on_deferred(struct env_io *io, int result)
+{
+	struct link *link = io->data;
+
+	(void)result;
+	link_pace(link)->deferred = false;
+	pace_pump(link_engine(link), link);
+}
+
+static void pump_soon(struct engine *engine, struct link *link)
+{
+	struct pace *pace = link_pace(link);
+
+	if (pace->deferred)
+		return;
+	pace->deferred = true;
+	pace->defer = (struct env_io){ .on_done = on_deferred, .data = link };
+	env_defer(engine->env, &pace->defer);
+}
+
+bool pace_may_send(struct unit *unit)
+{
+	struct engine *engine = unit->engine;
+	const struct unit *first;
+
+	if (!has_room(engine, unit->peer)) {
+		unit->sender.hungry = link_pace(unit->peer)->waiting = true;
+		return false;
+	}
+	if (unit->sender.turn) {
+		unit->sender.turn = false; /* one frame a turn, while others wait */
+		return true;
+	}
+	first = link_pace(unit->peer)->waiting ? choose(engine, unit->peer, false) : NULL;
+	if (first == NULL || first == unit)
+		return true;
+	unit->sender.hungry = link_pace(unit->peer)->waiting = true;
+	pump_soon(engine, unit->peer);
+	return false;
+}
+
+void pace_sent(struct unit *unit, uint64_t bytes)
+{
+	struct pace *pace = link_pace(unit->peer);
+
+	pace->unacked_bytes += bytes;
+	if (pace->limit > 0)
+		pace->tokens -= (int64_t)bytes;
+}
+
+void pace_done(struct unit *unit, uint64_t bytes)
+{
+	struct pace *pace = link_pace(unit->peer);
+
+	pace->unacked_bytes -= bytes < pace->unacked_bytes ? bytes : pace->unacked_bytes;
+	if (pace->waiting)
+		pump_soon(unit->engine, unit->peer);
+}
+
+void pace_set_limit(struct engine *engine, struct link *link, uint64_t bytes_per_second)
+{
+	struct pace *pace = link_pace(link);
+
+	pace->timer.on_fire = on_timer;
+	pace->timer.data = link;
+	pace->limit = bytes_per_second;
+	pace->tokens = 0;
+	pace->filled_ns = env_now_ns(engine->env);
+	if (pace->waiting)
+		pump_soon(engine, link);
+}
+
+void pace_stop(struct engine *engine, struct link *link)
+{
+	env_timer_stop(engine->env, &link_pace(link)->timer);
+}

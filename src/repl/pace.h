@@ -1,0 +1,41 @@
+/* Who of a link's units may send next, and how fast all of them together.
+ *
+ * A link carries the frames of many units. What they share is bounded: bytes sent and not yet acknowledged (the window), bytes
+ * queued, and bytes a second where a limit is set. A unit that finds one of these used up is hungry; when there is room again
+ * the hungry unit whose recovery point misses its RPO first goes first. Units in their first full sync have no deadline: they get
+ * every fourth turn, so that neither they nor the others starve. One shard's thread. */
+#ifndef REPL_PACE_H
+#define REPL_PACE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "env/env.h"
+
+struct engine;
+struct link;
+struct unit;
+
+struct pace {
+	uint64_t unacked_bytes; /* of all units of the link */
+	uint64_t limit;         /* bytes a second, 0: none */
+	int64_t tokens;         /* bytes that may go now; below zero: what the last frame took in advance */
+	uint64_t filled_ns;     /* when tokens were counted last */
+	uint32_t turns;
+	struct env_timer timer;
+	struct env_io defer;
+	bool deferred;
+	bool waiting;           /* somebody may be hungry */
+};
+
+/* May this unit send a data frame now? When not it is pumped later. */
+bool pace_may_send(struct unit *unit);
+void pace_sent(struct unit *unit, uint64_t bytes);
+/* Bytes of this unit that are on their way no more: acknowledged, or given up. */
+void pace_done(struct unit *unit, uint64_t bytes);
+/* There may be room: the hungry are pumped. */
+void pace_pump(struct engine *engine, struct link *link);
+void pace_set_limit(struct engine *engine, struct link *link, uint64_t bytes_per_second);
+void pace_stop(struct engine *engine, struct link *link);
+
+#endif
