@@ -34,7 +34,8 @@ const char *control_operation_name(enum control_operation operation)
 }
 
 static void (*const operations[CONTROL_OPERATIONS])(struct call *call) = {
-	[CONTROL_LIMIT_PEER] = operate_limit_peer, [CONTROL_CREATE_DISK] = operate_create_disk, [CONTROL_ATTACH_DISK] = operate_disk, [CONTROL_DETACH_DISK] = operate_disk,
+	[CONTROL_LIMIT_PEER] = operate_limit_peer,
+	[CONTROL_CREATE_DISK] = operate_create_disk, [CONTROL_ATTACH_DISK] = operate_disk, [CONTROL_DETACH_DISK] = operate_disk,
 	[CONTROL_RESIZE_DISK] = operate_disk, [CONTROL_DELETE_DISK] = operate_disk, [CONTROL_CREATE_PAIR] = operate_create_pair,
 	[CONTROL_START_PAIR] = operate_replica, [CONTROL_STOP_PAIR] = operate_replica,
 	[CONTROL_REPROTECT_PAIR] = operate_replica, [CONTROL_SWITCHOVER_PAIR] = operate_replica,

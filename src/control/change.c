@@ -33,7 +33,8 @@ json_t *change_status(const struct replica *replica, json_t *reply)
 	const struct unit_status *status = &replica->status;
 
 	json_object_set_new(reply, "follows", json_boolean(status->role == UNIT_SECONDARY && status->state != UNIT_FAILED));
-	json_object_set_new(reply, "changing", json_boolean(status->changing));
+	/* A unit that has failed may not know its own record: what it is shows when it has been restarted. */
+	json_object_set_new(reply, "changing", json_boolean(status->changing || status->state == UNIT_FAILED));
 	json_object_set_new(reply, "term", json_integer((json_int_t)status->term));
 	json_object_set_new(reply, "dirty_bytes", json_integer((json_int_t)status->dirty_bytes));
 	json_object_set_new(reply, "reason", json_string(status->reason));

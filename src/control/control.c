@@ -78,7 +78,8 @@ struct control *control_new(const struct control_config *config, struct catalog 
 	list_init(&control->commands);
 	list_init(&control->asks);
 	list_init(&control->tokens);
-	if (record_load(control, error) < 0 || limits_resume(control, error) < 0 || catalog_each(catalog, "token", on_token, control, error) < 0) {
+	if (record_load(control, error) < 0 || limits_resume(control, error) < 0 ||
+	    catalog_each(catalog, "token", on_token, control, error) < 0) {
 		control_free(control);
 		return NULL;
 	}

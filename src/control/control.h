@@ -202,9 +202,11 @@ int control_list_pairs(struct control *control, const struct control_filter *fil
 int control_list_groups(struct control *control, const struct control_filter *filter, struct control_list *out_list);
 void control_list_free(struct control_list *list);
 
-/* This site, and its peers with whether they are linked and how fast they may be shipped to (bytes a second, 0: no limit). Borrows; NULL past the last. */
+/* This site; and its peers: are they linked, how fast may they be shipped to (bytes a second, 0: no limit)? Borrows; NULL past
+ * the last. */
 const struct control_site *control_this_site(const struct control *control);
-const struct control_site *control_peer(const struct control *control, size_t index, bool *out_linked, uint64_t *out_limit);
+const struct control_site *control_peer(const struct control *control, size_t index, bool *out_linked,
+					uint64_t *out_limit);
 
 /* --- called by the daemon on the control thread --- */
 

@@ -28,7 +28,8 @@ void operate_limit_peer(struct call *call)
 		return;
 	}
 	snprintf(body, sizeof body, "%llu", (unsigned long long)call->request.size);
-	if (catalog_begin(control->catalog, &error) < 0 || catalog_put(control->catalog, "limit", peer->site.zone, body, &error) < 0 ||
+	if (catalog_begin(control->catalog, &error) < 0 ||
+	    catalog_put(control->catalog, "limit", peer->site.zone, body, &error) < 0 ||
 	    catalog_commit(control->catalog, &error) < 0) {
 		call_end_error(call, &error);
 		return;

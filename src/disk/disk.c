@@ -125,9 +125,7 @@ void disk_fail(struct disk *disk, int code, const char *what)
 	if (disk->failure != 0)
 		return;
 	disk->failure = code;
-	/* What a failed sync has lost shows again when the cache is gone: the next process compares what is marked. */
-	if (disk->tracking == TRACKING_ON)
-		change_map_invalidate(&disk->map);
+	track_distrust(disk);
 	log_event(LOG_ERROR, "disk.failed", "disk=%s what=\"%s\" code=%d", disk->id, what, -code);
 	disk_retry(disk);
 }

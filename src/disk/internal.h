@@ -71,6 +71,10 @@ struct disk {
 void disk_fail(struct disk *disk, int code, const char *what);
 void disk_retry(struct disk *disk); /* tries again to admit what waits */
 
+/* track.c: no later process may trust the change map. What a failed sync has lost shows when the kernel's cache is gone; the
+ * next process drops it, and compares what is marked. */
+void track_distrust(struct disk *disk);
+
 /* epoch.c: may this write be admitted now, as far as the closed epoch is concerned? Starts keeping old bytes if need be. */
 bool epoch_admits(struct disk *disk, uint64_t first, uint64_t last);
 void epoch_write_ended(struct disk *disk, uint64_t admitted);

@@ -28,6 +28,18 @@ static void track_end(struct disk *disk, int result)
 	on_ready(disk->ready_data, result);
 }
 
+void track_distrust(struct disk *disk)
+{
+	char name[sizeof disk->id + 8];
+
+	if (disk->map.header != NULL) {
+		change_map_invalidate(&disk->map);
+	} else if (disk->tracking != TRACKING_OFF) {
+		snprintf(name, sizeof name, "%s.map", disk->id);
+		env_memory_remove(disk->env, name);
+	}
+}
+
 /* Blocks of marked extents count as changed: after a power cut that is all there is to know. */
 static void track_fill_from_intents(struct disk *disk)
 {
@@ -51,7 +63,8 @@ static void on_intents_ready(void *data, int result)
 
 	if (result == 0 && !disk->map_valid) {
 		track_fill_from_intents(disk);
-		change_map_validate(&disk->map, disk->intent.lineage);
+		if (disk->failure == 0)
+			change_map_validate(&disk->map, disk->intent.lineage);
 		log_event(LOG_INFO, "disk.tracked", "disk=%s from=%s changed_blocks=%llu", disk->id,
 			  disk->track_how == DISK_TRACK_RESUME ? "intents" : "start",
 			  (unsigned long long)disk->map.open_count);
@@ -81,7 +94,7 @@ static void on_track_answer(struct env_io *io, int result)
 		on_ready(disk->ready_data, result);
 		return;
 	}
-	track_end(disk, -ENOMEM);
+	track_end(disk, disk->failure != 0 ? disk->failure : -ENOMEM);
 }
 
 static void track_prepare(struct disk *disk)
@@ -119,9 +132,9 @@ void disk_track(struct disk *disk, const uint8_t lineage[CHANGE_MAP_LINEAGE_SIZE
 	disk->tracking = TRACKING_LOADING;
 	snprintf(name, sizeof name, "%s.map", disk->id);
 	snprintf(path, sizeof path, "%s.intent", disk->metadata_path);
-	if (how != DISK_TRACK_RESUME)
+	if (how != DISK_TRACK_RESUME || disk->failure != 0)
 		env_memory_remove(disk->env, name);
-	if (change_map_open(&disk->map, disk->env, name, lineage, disk->blocks, &valid) < 0) {
+	if (disk->failure != 0 || change_map_open(&disk->map, disk->env, name, lineage, disk->blocks, &valid) < 0) {
 		disk->map.header = NULL;
 		env_defer(disk->env, &disk->track_io);
 		return;

@@ -66,7 +66,7 @@ void changes_on_ack(struct unit *unit, const struct frame_header *header)
 {
 	struct teller *teller = &unit->receiver.teller;
 
-	if (!teller->active || header->epoch != teller->round || header->sequence != teller->acked + 1)
+	if (!teller->active || unit->wish != WISH_NONE || header->epoch != teller->round || header->sequence != teller->acked + 1)
 		return;
 	teller->acked++;
 	tell_more(unit);

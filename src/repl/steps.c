@@ -58,6 +58,10 @@ static void step_done(struct unit *unit)
 	enum unit_step step = unit->step;
 
 	unit->step = STEP_NONE;
+	if (unit->state == UNIT_FAILED) { /* meanwhile: a disk */
+		step_failed(unit, "", 0);
+		return;
+	}
 	if (step != STEP_LOADING)
 		log_event(LOG_WARNING, "unit.side", "unit=%s condition=%s epoch=%llu term=%llu", unit->spec.id,
 			  record_condition_name(unit->record.condition), (unsigned long long)unit->record.committed,

@@ -67,6 +67,7 @@ void unit_fail(struct unit *unit, const char *what, int code)
 	else
 		handshake_refuse(unit, FRAME_VERDICT_FAILED, reason);
 	receiver_detach(unit, reason);
+	unit->receiver.teller.active = false;
 	unit_move(unit, UNIT_FAILED, reason);
 }
 

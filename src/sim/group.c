@@ -445,7 +445,7 @@ static void pursue_switchover(struct group *group)
 	unsigned takes = group->leader ^ 1;
 	const struct unit_status *giver = &group_unit(group, group->leader)->status;
 
-	if (!is_up(group, group->leader))
+	if (!is_up(group, group->leader) || giver->state == UNIT_FAILED)
 		return;
 	if (giver->role == UNIT_PRIMARY && !giver->changing) {
 		if (group->asked || engine_demote_unit(group_site(group, group->leader)->engine, group_id(group), true, NULL) < 0)
@@ -532,8 +532,11 @@ static void wait_in_step(struct group *group)
 	struct sim *sim = group->run->sim;
 	uint64_t limit = sim->now_ns + 60 * SECOND;
 
-	while (!group_is_in_step(group) && sim_step(sim, limit))
-		;
+	while (!group_is_in_step(group) && sim->now_ns < limit) {
+		run_restart_failed(group->run);
+		group_after_start(group);
+		sim_run_until(sim, sim->now_ns + 20 * MS);
+	}
 	sim_run_until(sim, sim->now_ns + 2 * SECOND); /* the newest epoch is applied */
 	if (!group_is_in_step(group))
 		run_fail(group->run, "promise 2, the sites come into step again", group_unit(group, group->leader)->status.reason);

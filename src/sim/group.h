@@ -50,6 +50,8 @@ struct group {
 
 /* A site dies; power: what was not synced is lost. */
 void run_crash(struct run *run, struct site *site, bool power);
+/* What an operator does when a unit has failed and its disk is good again: restarts that daemon. */
+void run_restart_failed(struct run *run);
 void run_fail(struct run *run, const char *promise, const char *why);
 
 void group_init(struct group *group, struct run *run, unsigned index);

@@ -72,8 +72,7 @@ static void mend_files(struct run *run)
 		run->sites[i].host->fault = (struct sim_fault){ 0 };
 }
 
-/* What an operator does when a unit has failed and its disk is good again. */
-static void restart_failed(struct run *run)
+void run_restart_failed(struct run *run)
 {
 	for (unsigned i = 0; i < run->site_count; i++) {
 		struct site *site = &run->sites[i];
@@ -132,7 +131,7 @@ static void step(struct run *run)
 		break_files(run, site);
 	} else if (dice < 990) {
 		mend_files(run);
-		restart_failed(run);
+		run_restart_failed(run);
 	}
 	look_after(run);
 	sim_run_until(sim, sim->now_ns + sim_below(sim, sim_chance(sim, 100) ? 400 * MS : 15 * MS));
@@ -159,7 +158,7 @@ static void heal(struct run *run)
 			site_up(&run->sites[i]);
 	}
 	while (!is_in_step(run) && run->sim->now_ns < limit && !run->failed) {
-		restart_failed(run);
+		run_restart_failed(run);
 		for (unsigned i = 0; i < run->group_count; i++) {
 			group_after_start(&run->groups[i]);
 			group_settle(&run->groups[i]);
