@@ -28,7 +28,7 @@ const struct command commands[] = {
 	{ "disk", "attach", "DISK", 1, option_bit(INSTANCE), 0, "open its export for writing", run_disk_change,
 	  "AttachDisk" },
 	{ "disk", "detach", "DISK", 1, 0, option_bit(INSTANCE), "close its export", run_disk_change, "DetachDisk" },
-	{ "disk", "resize", "DISK", 1, option_bit(SIZE), 0, "grow a disk that is in no pair, in whole GiB",
+	{ "disk", "resize", "DISK", 1, option_bit(SIZE), 0, "grow a disk, or a pair by its primary, in whole GiB",
 	  run_disk_change, "ResizeDisk" },
 	{ "disk", "delete", "DISK", 1, 0, 0, "remove a disk that is detached and in no pair", run_disk_change,
 	  "DeleteDisk" },

@@ -145,6 +145,8 @@ void debt_pay_with(struct debt *debt, json_t *reply); /* takes the JSON */
 struct control *debt_control(const struct debt *debt);
 const char *debt_unit(const struct debt *debt);
 void debt_set_unit(struct debt *debt, const char *id);
+uint64_t debt_size(const struct debt *debt);
+void debt_set_size(struct debt *debt, uint64_t size);
 
 /* change.c */
 void change_begin(struct call *call, struct replica *replica, enum change change);
@@ -164,6 +166,7 @@ void operate_create_disk(struct call *call);
 void operate_disk(struct call *call);
 void disks_resume(struct control *control);
 void disks_export(struct control *control);
+void on_grow(struct debt *debt, const json_t *message);
 void operate_create_pair(struct call *call);
 void operate_create_group(struct call *call);
 void operate_replica(struct call *call);

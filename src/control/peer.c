@@ -156,6 +156,7 @@ struct debt {
 	char peer[CONTROL_ID_SIZE];
 	uint64_t id;
 	char unit[CONTROL_ID_SIZE];
+	uint64_t size;
 };
 
 void debt_pay_with(struct debt *debt, json_t *reply)
@@ -177,6 +178,16 @@ struct control *debt_control(const struct debt *debt)
 const char *debt_unit(const struct debt *debt)
 {
 	return debt->unit;
+}
+
+uint64_t debt_size(const struct debt *debt)
+{
+	return debt->size;
+}
+
+void debt_set_size(struct debt *debt, uint64_t size)
+{
+	debt->size = size;
 }
 
 void debt_set_unit(struct debt *debt, const char *id)
@@ -365,7 +376,7 @@ static const struct {
 	void (*handle)(struct debt *debt, const json_t *message);
 } handlers[] = {
 	{ "call", on_call }, { "prepare", on_prepare }, { "start", on_start }, { "put", on_put }, { "gone", on_gone },
-	{ "follow", on_follow },
+	{ "follow", on_follow }, { "grow", on_grow },
 };
 
 void control_on_message(struct control *control, const char *peer, bool is_answer, uint64_t id, const void *bytes, size_t size)

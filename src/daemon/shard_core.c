@@ -294,6 +294,11 @@ static int run_disk_resize(struct shard_core *core, struct shard_work *work, str
 	return run_disk_open(core, work, error);
 }
 
+static int run_disk_grow(struct shard_core *core, struct shard_work *work, struct error *error)
+{
+	return engine_grow_disk(core->engine, work->command.u.disk.id, work->command.u.disk.size, error);
+}
+
 /* --- units --- */
 
 static int run_unit_open(struct shard_core *core, struct shard_work *work, struct error *error)
@@ -360,6 +365,7 @@ static run_function *const runs[SHARD_COMMANDS] = {
 	[SHARD_DISK_CLOSE] = run_disk_close,
 	[SHARD_DISK_DELETE] = run_disk_close,
 	[SHARD_DISK_RESIZE] = run_disk_resize,
+	[SHARD_DISK_GROW] = run_disk_grow,
 	[SHARD_DISK_EXPORT] = run_disk_export,
 	[SHARD_DISK_UNEXPORT] = run_disk_close,
 	[SHARD_UNIT_OPEN] = run_unit_open,

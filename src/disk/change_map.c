@@ -72,6 +72,27 @@ void change_map_validate(struct change_map *map, const uint8_t lineage[CHANGE_MA
 	keep_order();
 }
 
+int change_map_grow(struct change_map *map, const char *name, uint64_t blocks)
+{
+	uint8_t lineage[CHANGE_MAP_LINEAGE_SIZE];
+	struct change_map grown;
+	bool kept;
+	int result;
+
+	assert(map->closed_count == 0 && blocks >= map->blocks);
+	memcpy(lineage, map->header->lineage, sizeof lineage);
+	env_memory_remove(map->env, name); /* the old one lives on, unnamed, until it is closed */
+	result = change_map_open(&grown, map->env, name, lineage, blocks, &kept);
+	if (result < 0)
+		return result;
+	memcpy(grown.open, map->open, bitmap_words(map->blocks) * sizeof(uint64_t));
+	grown.open_count = map->open_count;
+	change_map_validate(&grown, lineage);
+	change_map_close(map);
+	*map = grown;
+	return 0;
+}
+
 void change_map_invalidate(struct change_map *map)
 {
 	map->header->magic = 0;

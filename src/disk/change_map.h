@@ -33,6 +33,8 @@ int change_map_open(struct change_map *map, struct env *env, const char *name,
 		    const uint8_t lineage[CHANGE_MAP_LINEAGE_SIZE], uint64_t blocks, bool *out_valid);
 /* From now on a later process may trust the map. */
 void change_map_validate(struct change_map *map, const uint8_t lineage[CHANGE_MAP_LINEAGE_SIZE]);
+/* More blocks, unchanged ones, at the end; nothing may be closed. A kill in between leaves no map: the intents count then. */
+int change_map_grow(struct change_map *map, const char *name, uint64_t blocks);
 /* No later process may trust it: it will go by the intents, as after a power cut. */
 void change_map_invalidate(struct change_map *map);
 void change_map_close(struct change_map *map);

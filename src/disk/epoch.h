@@ -111,6 +111,12 @@ void disk_sweep_proven(struct disk *disk, const struct disk_run *run);
 void disk_forget_dirty(struct disk *disk); /* what a handshake must never do: base/planted.h */
 #endif
 
+/* --- growing --- */
+
+/* The disk and its back end grow to `size` bytes, while requests go on. What is new reads as zeros and counts as unchanged, as
+ * it does at the other side. No epoch may be closed. -EAGAIN when its own metadata is being written: try again soon. */
+int disk_grow(struct disk *disk, uint64_t size);
+
 /* --- marks --- */
 
 /* Removes the marks of extents that have been quiet: those not written since the last call, stable here (this call flushes the

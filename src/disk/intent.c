@@ -321,6 +321,35 @@ void intent_mark(struct intent *intent, uint64_t first, uint64_t last)
 	intent_write_changed(intent);
 }
 
+int intent_grow(struct intent *intent, uint64_t extents)
+{
+	uint64_t pages = (extents + INTENT_PAGE_BITS - 1) / INTENT_PAGE_BITS, words = bitmap_words(extents);
+	uint64_t old_pages = intent->page_count, old_words = bitmap_words(intent->extents);
+	int result;
+
+	if (intent->writes_in_flight > 0)
+		return -EAGAIN;
+	result = env_file_resize(intent->file, pages * 2 * INTENT_PAGE_SIZE);
+	if (result < 0)
+		return result;
+	intent->marked = memory_resize(intent->marked, words, sizeof(uint64_t));
+	intent->durable = memory_resize(intent->durable, words, sizeof(uint64_t));
+	memset(intent->marked + old_words, 0, (words - old_words) * sizeof(uint64_t));
+	memset(intent->durable + old_words, 0, (words - old_words) * sizeof(uint64_t));
+	intent->pages = memory_resize(intent->pages, pages, sizeof *intent->pages);
+	for (uint64_t page = old_pages; page < pages; page++) {
+		uint64_t first = page * INTENT_PAGE_BITS, left = extents - first;
+
+		intent->pages[page] = (struct intent_page){ .intent = intent, .index = page };
+		bitmap_set(intent->marked, first, left < INTENT_PAGE_BITS ? left : INTENT_PAGE_BITS);
+		bitmap_set(intent->durable, first, left < INTENT_PAGE_BITS ? left : INTENT_PAGE_BITS);
+	}
+	intent->extents = extents;
+	intent->page_count = pages;
+	intent->marked_count = bitmap_count(intent->marked, 0, extents);
+	return 0;
+}
+
 void intent_unmark(struct intent *intent, uint64_t extent)
 {
 	if (!bitmap_test(intent->marked, extent))

@@ -71,6 +71,9 @@ void intent_stop(struct intent *intent);
 bool intent_is_durable(const struct intent *intent, uint64_t first, uint64_t last);
 /* Marks and starts writing what is not yet on its way; on_durable tells when to look again. */
 void intent_mark(struct intent *intent, uint64_t first, uint64_t last);
+/* More extents at the end; those of new pages count as marked until they cool (I3), which a file that ends before them says, too.
+ * -EAGAIN while a page is being written. */
+int intent_grow(struct intent *intent, uint64_t extents);
 /* Takes a mark away, in memory; intent_write_changed brings it to the file. */
 void intent_unmark(struct intent *intent, uint64_t extent);
 void intent_write_changed(struct intent *intent);

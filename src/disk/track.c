@@ -171,6 +171,49 @@ void disk_untrack(struct disk *disk)
 	disk_retry(disk);
 }
 
+static void grow_bitmap(uint64_t **bitmap, uint64_t old_bits, uint64_t bits)
+{
+	size_t old_words = bitmap_words(old_bits), words = bitmap_words(bits);
+
+	if (*bitmap == NULL)
+		return;
+	*bitmap = memory_resize(*bitmap, words, sizeof(uint64_t));
+	memset(*bitmap + old_words, 0, (words - old_words) * sizeof(uint64_t));
+}
+
+int disk_grow(struct disk *disk, uint64_t size)
+{
+	uint64_t blocks = (size + DISK_BLOCK_SIZE - 1) / DISK_BLOCK_SIZE, extents = (size + DISK_EXTENT_SIZE - 1) / DISK_EXTENT_SIZE;
+	char name[sizeof disk->id + 8];
+	int result = 0;
+
+	assert(disk->closed == CLOSED_NONE && size >= disk->backend->size);
+	if (size == disk->backend->size)
+		return 0;
+	if (disk->tracking == TRACKING_EXPECTED || !disk_can_untrack(disk))
+		return -EAGAIN;
+	result = disk->backend->ops->resize(disk->backend, size);
+	if (result == 0 && disk->tracking == TRACKING_ON)
+		result = intent_grow(&disk->intent, extents);
+	if (result == 0 && disk->tracking == TRACKING_ON) {
+		snprintf(name, sizeof name, "%s.map", disk->id);
+		result = change_map_grow(&disk->map, name, blocks);
+		if (result < 0)
+			disk_fail(disk, result, "growing the change map");
+	}
+	if (result < 0)
+		return result;
+	grow_bitmap(&disk->unread, disk->blocks, blocks);
+	grow_bitmap(&disk->busy, disk->blocks, blocks);
+	grow_bitmap(&disk->unshipped, disk->blocks, blocks);
+	grow_bitmap(&disk->suspect, disk->blocks, blocks);
+	grow_bitmap(&disk->scrub, disk->blocks, blocks);
+	grow_bitmap(&disk->touched, disk->extents, extents);
+	disk->blocks = blocks;
+	disk->extents = extents;
+	return 0;
+}
+
 bool disk_can_untrack(const struct disk *disk)
 {
 	return disk->tracking != TRACKING_LOADING && disk->intent.writes_in_flight == 0 && !disk->cooling;

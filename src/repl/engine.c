@@ -310,6 +310,29 @@ struct disk *engine_find_disk(struct engine *engine, const char *id)
 	return slot == NULL ? NULL : slot->disk;
 }
 
+int engine_grow_disk(struct engine *engine, const char *id, uint64_t size, struct error *error)
+{
+	struct engine_disk *slot = find_disk(engine, id);
+	int result;
+
+	if (slot == NULL)
+		return error_set(error, -ENOENT, "disk %s is not open here", id);
+	if (size < disk_size(slot->disk))
+		return error_set(error, -EINVAL, "disk %s has %llu bytes already: it can grow, not shrink", id,
+				 (unsigned long long)disk_size(slot->disk));
+	if (slot->unit != NULL && (slot->unit->step != STEP_NONE || slot->unit->wish != WISH_NONE))
+		return error_set(error, -EAGAIN, "unit %s is changing sides", slot->unit->spec.id);
+	if (slot->unit != NULL)
+		sender_pause(slot->unit);
+	result = disk_grow(slot->disk, size);
+	if (slot->unit != NULL)
+		sender_resume(slot->unit);
+	if (result < 0)
+		return error_set_errno(error, result, "cannot grow disk %s", id);
+	log_event(LOG_INFO, "disk.grown", "disk=%s bytes=%llu", id, (unsigned long long)size);
+	return 0;
+}
+
 int engine_remove_disk(struct engine *engine, const char *id, struct error *error)
 {
 	struct engine_disk *slot = find_disk(engine, id);

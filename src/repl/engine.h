@@ -135,6 +135,9 @@ int engine_send_message(struct engine *engine, const char *peer, bool is_answer,
 /* The engine takes the disk and closes it in engine_remove_disk or engine_free. */
 void engine_add_disk(struct engine *engine, struct disk *disk);
 struct disk *engine_find_disk(struct engine *engine, const char *id); /* NULL; borrows */
+/* Grows a disk, in a unit or not, while it is used: first the secondary's, then the primary's, whose unit begins its cycle anew.
+ * -EAGAIN: busy for the moment. */
+int engine_grow_disk(struct engine *engine, const char *id, uint64_t size, struct error *error);
 /* -EBUSY while a unit uses it or a request is in flight. */
 int engine_remove_disk(struct engine *engine, const char *id, struct error *error);
 

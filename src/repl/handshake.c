@@ -9,7 +9,7 @@
  *                                                         one myself, I learn that I am superseded
  *   H6 the primary saw a later epoch committed here    -> behind (restored from an old backup)
  *   H7 I saw a later epoch proven to the primary       -> primary old (it was restored from an old backup)
- *   H8 disks differ in number or size                  -> disks differ
+ *   H8 disks differ in number, or mine are smaller     -> disks differ
  *   H9 otherwise                                       -> welcome; a higher term of the primary is taken over, durably. Whether
  *                                                         I am in step, one epoch ahead (an acknowledgement was lost),
  *                                                         have diverged or hold a first copy half done is in `content`
@@ -58,8 +58,8 @@ static bool handshake_disks_match(const struct unit *unit, const struct frame_of
 	if (offer->disk_count != unit->spec.disk_count)
 		return false;
 	for (uint32_t i = 0; i < offer->disk_count; i++) {
-		if (offer->sizes[i] != disk_size(unit->disks[i].disk))
-			return false;
+		if (offer->sizes[i] > disk_size(unit->disks[i].disk))
+			return false; /* a secondary grows first: it may be larger for a moment, with zeros at its end */
 	}
 	return true;
 }

@@ -281,6 +281,9 @@ bool sender_may_send(struct unit *unit);
 void sender_sent(struct unit *unit, uint64_t bytes);
 void sender_forget_window(struct unit *unit);
 void sender_cut_soon(struct unit *unit);
+/* The cycle at work is given up, for something that cannot go on beside it; then it is offered anew. */
+void sender_pause(struct unit *unit);
+void sender_resume(struct unit *unit);
 void sender_hand_over(struct unit *unit);
 void sender_scrub(struct unit *unit);
 /* The peer is at work on the handshake: it is not asked again so soon. */

@@ -225,6 +225,21 @@ void sender_stop(struct unit *unit, bool tell)
 		unit_move(unit, UNIT_STOPPED, "");
 }
 
+void sender_pause(struct unit *unit)
+{
+	if (unit->record.condition == RECORD_LEADING && unit->state != UNIT_FAILED)
+		sender_off(unit);
+}
+
+void sender_resume(struct unit *unit)
+{
+	if (!unit->sender.started || unit->record.condition != RECORD_LEADING || unit->state == UNIT_FAILED)
+		return;
+	unit_move(unit, UNIT_CONNECTING, link_is_up(unit->peer) ? "" : link_reason(unit->peer));
+	if (link_is_up(unit->peer))
+		sender_offer(unit);
+}
+
 void sender_wait(struct unit *unit, const char *reason)
 {
 	sender_off(unit);

@@ -170,6 +170,31 @@ def test_sites_killed_while_they_change_sides(group):
     group.wait_shipped(leader)
 
 
+def test_a_pair_grows_while_it_runs(group):
+    """Both disks, as one step, without a new copy; clients see it when they connect again."""
+    write(group.ours[0], 50, 0, MIB)
+    group.wait_shipped(group.north)
+    with pytest.raises(ApiError) as refused:
+        group.south.call("ResizeDisk", DiskId=group.theirs[0].id, OffsiteSizeBytes=32 * MIB)
+    assert "primary" in refused.value.message
+    before = group.row(group.north)["Offsite"]["ShippedBytes"]
+    group.north.call("ResizeDisk", DiskId=group.ours[0].id, OffsiteSizeBytes=32 * MIB)
+    assert group.ours[0].row()["Offsite"]["SizeBytes"] == group.theirs[0].row()["Offsite"]["SizeBytes"] == 32 * MIB
+    write(group.ours[0], 51, 30 * MIB, MIB)
+    group.wait_shipped(group.north)
+    assert group.row(group.north)["Offsite"]["ShippedBytes"] - before < 4 * MIB
+    for site in (group.north, group.south):
+        site.kill()
+        site.start()
+    group.wait("normal")
+    group.call(group.south, "Failover")
+    until("failed over", lambda: group.row(group.south)["Status"] == "failovered")
+    group.theirs[0].attach()
+    read(group.theirs[0], 50, 0, MIB)
+    read(group.theirs[0], 51, 30 * MIB, MIB)
+    read(group.theirs[0], 0, 20 * MIB, MIB)
+
+
 def test_scrub_finds_and_repairs_what_has_rotted(group):
     for number, disk in enumerate(group.ours):
         write(disk, 40 + number, 0, MIB)
