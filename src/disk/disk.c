@@ -1,9 +1,10 @@
 /* Admission of requests.
  *
  * A write is admitted when (W1) its extents are marked on stable storage, (W2) no block of it belongs to the closed epoch and
- * still has to be read. Then, in this order and without a pause between: its bits are set in the change map, it is counted in
- * the open epoch, and it is issued. Until then it waits in `waiting`, and is looked at again whenever one of the conditions
- * may have changed. Requests end exactly once, in disk_end. */
+ * still has to be read. No request at all is admitted before (W3) the disk's unit, if it is in one, has been loaded. Then, in
+ * this order and without a pause between: its bits are set in the change map, it is counted in the open epoch, and it is issued.
+ * Until then it waits in `waiting`, and is looked at again whenever one of the conditions may have changed. Requests end exactly
+ * once, in disk_end. */
 #include "disk/disk.h"
 
 #include <assert.h>
@@ -203,11 +204,19 @@ static bool disk_admit(struct disk *disk, struct disk_request *request)
 	uint64_t last_extent = (request->offset + request->length - 1) / DISK_EXTENT_SIZE;
 	bool first_since_cut = false;
 
-	if (disk->failure != 0 || !disk->writable) {
+	if (disk->failure != 0 || (is_change(request) && !disk->writable)) {
 		disk_end(request, disk->failure != 0 ? -EIO : -EROFS);
 		return true;
 	}
-	if (disk->held || disk->tracking == TRACKING_EXPECTED || disk->tracking == TRACKING_LOADING)
+	/* W3: until it is known what this disk is. After a failed sync and a restart its cache shows what the platter does not
+	 * have, and a flush would say that all is well: track.c drops the cache first. */
+	if (disk->tracking == TRACKING_EXPECTED || disk->tracking == TRACKING_LOADING)
+		return false;
+	if (!is_change(request)) {
+		disk_issue(disk, request);
+		return true;
+	}
+	if (disk->held)
 		return false;
 	if (disk->tracking == TRACKING_ON) {
 		if (!intent_is_durable(&disk->intent, first_extent, last_extent)) { /* W1 */
@@ -240,19 +249,14 @@ void disk_submit(struct disk *disk, struct disk_request *request)
 	request->disk = disk;
 	request->admitted = false;
 	disk->requests++;
-	if (!is_change(request)) {
-		if (disk->failure != 0)
-			disk_end(request, -EIO);
-		else
-			disk_issue(disk, request);
-		return;
-	}
-	if (request->length == 0) {
+	if (is_change(request) && request->length == 0) {
 		disk_end(request, 0);
 		return;
 	}
-	request->first_block = request->offset / DISK_BLOCK_SIZE;
-	request->last_block = (request->offset + request->length - 1) / DISK_BLOCK_SIZE;
+	if (is_change(request)) {
+		request->first_block = request->offset / DISK_BLOCK_SIZE;
+		request->last_block = (request->offset + request->length - 1) / DISK_BLOCK_SIZE;
+	}
 	if (!disk_admit(disk, request))
 		list_append(&disk->waiting, &request->link);
 }

@@ -126,6 +126,13 @@ void apply_sync_disks(struct unit *unit, struct env_io *ios, uint32_t *count, vo
 	}
 }
 
+int apply_sync_result(const struct unit *unit, int result)
+{
+	for (uint32_t i = 0; i < unit->spec.disk_count && result == 0; i++)
+		result = disk_failure(unit->disks[i].disk);
+	return result;
+}
+
 /* --- the epoch --- */
 
 static void apply_pump(struct unit *unit);
@@ -169,6 +176,7 @@ static void on_disk_synced(struct env_io *io, int result)
 	struct record next;
 
 	unit->in_flight--;
+	result = apply_sync_result(unit, result);
 	if (result < 0)
 		applier->result = result;
 	if (--applier->syncs > 0)

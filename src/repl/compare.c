@@ -118,8 +118,8 @@ void compare_on_hashes(struct unit *unit, const struct frame_header *header, con
 {
 	struct comparison *comparison;
 
-	if (unit->receiver.comparing_count == ASKS_MAX)
-		return; /* more than a primary asks at a time */
+	if (unit->receiver.comparing_count == ASKS_MAX + SHIPS_MAX)
+		return; /* more than a primary asks at a time: those being read when it has ASKS_MAX are asked, too */
 	comparison = memory_new(1, sizeof *comparison);
 	list_init(&comparison->link);
 	comparison->unit = unit;

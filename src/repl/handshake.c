@@ -130,9 +130,10 @@ void handshake_on_offer(struct engine *engine, struct link *link, const struct f
 		handshake_answer(link, header, NULL, verdict, frame_verdict_text(verdict)); /* H1, H2 */
 		return;
 	}
-	/* A commit that outlived its link must end first: its staging file would be taken for the next epoch. */
-	if (unit->step != STEP_NONE || unit->wish != WISH_NONE || unit->record_writing || unit->receiver.committing ||
-	    unit->peer != link)
+	/* A commit that outlived its link must end first: its staging file would be taken for the next epoch. So must what a first
+	 * copy given up is still writing in place: it could come after what the next one writes there. */
+	if (!list_is_empty(&unit->receiver.sync_frames) || unit->receiver.committing || unit->step != STEP_NONE ||
+	    unit->wish != WISH_NONE || unit->record_writing || unit->peer != link)
 		return; /* busy: the primary offers again */
 	verdict = handshake_decide(unit, header, &offer);
 	unit->receiver.peer_committed = offer.committed;

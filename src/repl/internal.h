@@ -322,7 +322,9 @@ void receiver_commit_continue(struct unit *unit);
 void apply_start(struct unit *unit);
 /* Writes the ranges of a data frame in place; on_done once, with 0 or a negative errno; takes the bytes. */
 void apply_frame(struct unit *unit, uint8_t *frame, void (*on_done)(struct unit *unit, void *data, int result), void *data);
-/* Syncs every disk of the unit; ios has one a disk. */
+/* Syncs every disk of the unit; ios has one a disk. What a sync says goes through apply_sync_result. */
 void apply_sync_disks(struct unit *unit, struct env_io *ios, uint32_t *count, void (*on_done)(struct env_io *io, int result));
+/* 0 or a negative errno. Of a disk that has failed no sync says anything: the kernel tells a lost write only once. */
+int apply_sync_result(const struct unit *unit, int result);
 
 #endif

@@ -358,6 +358,7 @@ static void on_disk_synced(struct env_io *io, int result)
 	struct receiver *receiver = &unit->receiver;
 
 	unit->in_flight--;
+	result = apply_sync_result(unit, result);
 	if (result < 0)
 		receiver->sync_result = result;
 	if (--receiver->syncs > 0)

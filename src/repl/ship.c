@@ -159,7 +159,7 @@ static void ship_keep_different(struct ship *ship, const uint8_t *bits)
 {
 	struct unit *unit = ship->unit;
 	const struct disk *disk = unit->disks[ship->disk].disk;
-	struct disk_run kept[SHIP_RUNS_MAX];
+	struct disk_run kept[SHIP_RUNS_MAX] = { 0 };
 	uint32_t kept_count = 0, index = 0;
 	uint64_t equal = 0;
 	uint8_t *to = ship->buffer;

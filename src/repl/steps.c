@@ -236,6 +236,7 @@ static void on_demoted_synced(struct env_io *io, int result)
 	struct unit *unit = io->data;
 
 	unit->in_flight--;
+	result = apply_sync_result(unit, result);
 	if (result < 0)
 		unit->step_result = result;
 	if (--unit->tracking > 0)

@@ -39,6 +39,7 @@ struct group {
 	struct model *models[2]; /* of a side that leads or has led; NULL: it has only followed */
 	unsigned leader;         /* the side whose writes count */
 	bool split;              /* failed over: the other side has not been told to follow */
+	uint64_t crashed_ns[2];
 	bool readopt[2];         /* the side's disks lost a sync: what it holds is seen when it has been opened again */
 	bool unsure;             /* what a diverged follower holds is not known any more: its power was cut */
 	struct list requests;    /* of struct client_request, in flight */

@@ -27,6 +27,7 @@ static void fuzz_data(const uint8_t *payload, uint32_t size, uint16_t flags)
 static void fuzz_small(const uint8_t *payload, uint32_t size)
 {
 	static struct frame_changes changes, changes_again;
+	static struct frame_hashes hashes, hashes_again;
 	static uint8_t encoded[FRAME_CHANGES_SIZE_MAX];
 	struct frame_offer offer, offer_again;
 	uint8_t offered[FRAME_OFFER_SIZE_MAX];
@@ -45,6 +46,10 @@ static void fuzz_small(const uint8_t *payload, uint32_t size)
 		assert(frame_changes_encode(&changes, encoded) == size && frame_changes_decode(encoded, size, &changes_again));
 		assert(memcmp(changes.words, changes_again.words, 8 * (size_t)changes.word_count) == 0);
 	}
+	if (frame_hashes_decode(payload, size, &hashes)) {
+		assert(frame_hashes_encode(&hashes, encoded) == size && frame_hashes_decode(encoded, size, &hashes_again));
+		assert(memcmp(hashes.blocks, hashes_again.blocks, 8 * (size_t)hashes.count) == 0);
+	}
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
@@ -57,7 +62,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 		return 0;
 	if (frame_decode_header(bytes, &header) && header.payload_size <= size - FRAME_HEADER_SIZE)
 		frame_is_intact(bytes, header.payload_size);
-	fuzz_data(bytes + FRAME_HEADER_SIZE, (uint32_t)(size - FRAME_HEADER_SIZE), bytes[0] & FRAME_COMPRESSED);
+	fuzz_data(bytes + FRAME_HEADER_SIZE, (uint32_t)(size - FRAME_HEADER_SIZE), 0);
+	fuzz_data(bytes + FRAME_HEADER_SIZE, (uint32_t)(size - FRAME_HEADER_SIZE), FRAME_COMPRESSED);
 	fuzz_small(bytes + FRAME_HEADER_SIZE, (uint32_t)(size - FRAME_HEADER_SIZE));
 	return 0;
 }
