@@ -112,7 +112,7 @@ static void on_term_written(struct record_write *write, int result)
 		unit_fail(unit, "writing the unit's record", result);
 		return;
 	}
-	if (unit_follows(unit) && unit->wish == WISH_NONE && link_is_up(unit->peer))
+	if (unit->state != UNIT_FAILED && unit_follows(unit) && unit->wish == WISH_NONE && link_is_up(unit->peer))
 		handshake_accept(unit);
 	unit_step_continue(unit);
 }

@@ -316,7 +316,8 @@ static void on_read(struct sim *sim, struct sim_event *event)
 
 void env_file_read(struct env_file *file, struct env_io *io, void *buffer, size_t length, uint64_t offset)
 {
-	struct sim_event *event = sim_schedule(file->env->sim, file->env, io_delay(file->env->sim), on_read);
+	uint64_t delay = io_delay(file->env->sim) * (file->env->sim->reads_slowly ? 20 : 1);
+	struct sim_event *event = sim_schedule(file->env->sim, file->env, delay, on_read);
 
 	event->io = io;
 	event->object = file->file;

@@ -152,8 +152,8 @@ void group_write(struct group *group)
 		length = size - offset;
 	if (overlaps(group, side, disk, offset, length))
 		return;
-	request = request_new(group, side, disk, kind == 0 ? DISK_TRIM : kind == 1 ? DISK_ZERO : DISK_WRITE);
-	request->number = model_issue(group->models[side], disk, offset, length, kind < 2, sim->now_ns);
+	request = request_new(group, side, disk, kind < 2 ? DISK_TRIM : kind < 3 ? DISK_ZERO : DISK_WRITE);
+	request->number = model_issue(group->models[side], disk, offset, length, kind < 3, sim->now_ns);
 	request->request.offset = offset;
 	request->request.length = length;
 	request->request.force_unit_access = sim_chance(sim, 100);
@@ -503,13 +503,14 @@ void group_settle(struct group *group)
 
 bool group_is_in_step(struct group *group)
 {
-	struct site *site = group_site(group, group->leader);
-	struct unit_status status;
+	struct site *site = group_site(group, group->leader), *follower = group_site(group, group->leader ^ 1);
+	struct unit_status status, theirs;
 
 	return !group->split && !group->readopt[0] && !group->readopt[1] && group->operation == OPERATION_NONE &&
-	       list_is_empty(&group->requests) && site->env != NULL &&
+	       list_is_empty(&group->requests) && site->env != NULL && follower->env != NULL &&
 	       engine_unit_status(site->engine, group_id(group), &status) && status.state == UNIT_CYCLING &&
-	       status.dirty_bytes == 0;
+	       status.dirty_bytes == 0 && engine_unit_status(follower->engine, group_id(group), &theirs) &&
+	       theirs.state == UNIT_CYCLING;
 }
 
 void group_judge_end(struct group *group)
@@ -534,12 +535,14 @@ static void wait_in_step(struct group *group)
 	struct sim *sim = group->run->sim;
 	uint64_t limit = sim->now_ns + 60 * SECOND;
 
-	while (!group_is_in_step(group) && sim->now_ns < limit) {
-		run_restart_failed(group->run);
-		group_after_start(group);
-		sim_run_until(sim, sim->now_ns + 20 * MS);
-	}
-	sim_run_until(sim, sim->now_ns + 2 * SECOND); /* the newest epoch is applied */
+	do {
+		while (!group_is_in_step(group) && sim->now_ns < limit) {
+			run_restart_failed(group->run);
+			group_after_start(group);
+			sim_run_until(sim, sim->now_ns + 20 * MS);
+		}
+		sim_run_until(sim, sim->now_ns + 2 * SECOND); /* the newest epoch is applied, or fails to be */
+	} while (!group_is_in_step(group) && sim->now_ns < limit);
 	if (!group_is_in_step(group))
 		run_fail(group->run, "promise 2, the sites come into step again", group_unit(group, group->leader)->status.reason);
 }

@@ -157,14 +157,17 @@ static void heal(struct run *run)
 		if (run->sites[i].env == NULL)
 			site_up(&run->sites[i]);
 	}
-	while (!is_in_step(run) && run->sim->now_ns < limit && !run->failed) {
-		run_restart_failed(run);
-		for (unsigned i = 0; i < run->group_count; i++) {
-			group_after_start(&run->groups[i]);
-			group_settle(&run->groups[i]);
+	do {
+		while (!is_in_step(run) && run->sim->now_ns < limit && !run->failed) {
+			run_restart_failed(run);
+			for (unsigned i = 0; i < run->group_count; i++) {
+				group_after_start(&run->groups[i]);
+				group_settle(&run->groups[i]);
+			}
+			sim_run_until(run->sim, run->sim->now_ns + 20 * MS);
 		}
-		sim_run_until(run->sim, run->sim->now_ns + 20 * MS);
-	}
+		sim_run_until(run->sim, run->sim->now_ns + 2 * SECOND); /* the newest epoch is applied, or fails to be */
+	} while (!is_in_step(run) && run->sim->now_ns < limit && !run->failed);
 	for (unsigned i = 0; i < run->group_count && !is_in_step(run); i++) {
 		struct group *group = &run->groups[i];
 		const struct unit_status *status = &group_site(group, group->leader)->units[i].status;
@@ -173,7 +176,6 @@ static void heal(struct run *run)
 			run_fail(run, "promise 2, the sites come into step again",
 				 status->reason[0] != 0 ? status->reason : unit_state_name(status->state));
 	}
-	sim_run_until(run->sim, run->sim->now_ns + 2 * SECOND); /* the newest epoch is applied */
 	for (unsigned i = 0; i < run->group_count && !run->failed; i++)
 		group_judge_end(&run->groups[i]);
 }
@@ -194,6 +196,7 @@ static void run_all(struct run *run)
 	struct sim *sim = run->sim;
 	uint64_t steps = STEPS_MIN + sim_below(sim, STEPS_SPREAD);
 
+	sim->reads_slowly = sim_chance(sim, 150);
 	run->site_count = sim_chance(sim, 200) ? 3 : 2;
 	run->group_count = sim_chance(sim, 700) ? 1 : 1 + (unsigned)sim_below(sim, GROUPS_MAX);
 	run->groups = memory_new(run->group_count, sizeof *run->groups);

@@ -24,6 +24,7 @@ struct sim {
 	struct list sockets;
 	struct list processes; /* of struct env */
 	bool link_down;
+	bool reads_slowly;     /* so that writes catch up with what is read for shipping */
 	struct { uint64_t wall_ms, now_ns; } walls[4096]; /* what processes read off their clocks, and when */
 	uint64_t wall_count;
 	uint64_t events;       /* carried out so far */
