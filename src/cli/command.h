@@ -66,6 +66,7 @@ int run_replica_list(struct invocation *invocation, struct error *error);
 int run_pair_create(struct invocation *invocation, struct error *error);
 int run_group_create(struct invocation *invocation, struct error *error);
 int run_replica_change(struct invocation *invocation, struct error *error);
+int run_replica_preview(struct invocation *invocation, struct error *error);
 int run_group_member(struct invocation *invocation, struct error *error);
 int run_site_limit(struct invocation *invocation, struct error *error);
 int run_site_list(struct invocation *invocation, struct error *error);

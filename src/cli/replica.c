@@ -15,13 +15,10 @@ static const char *id_key(const struct invocation *invocation)
 static const char *age_of(const json_t *row, const char *none, char out[32])
 {
 	const json_t *more = json_object_get(row, "Offsite");
-	uint64_t now = row_number(more, "NowMs"), wall = row_number(more, "RecoveryWallMs");
 
 	if (row_number(more, "RecoveryEpoch") == 0)
 		return none;
-	if (json_is_true(json_object_get(more, "Idle")))
-		wall = now;
-	return text_age(now > wall ? now - wall : 0, out);
+	return text_age(row_number(more, "RecoveryAgeMs"), out);
 }
 
 static void print_rows(const struct invocation *invocation, const json_t *rows)
@@ -160,6 +157,70 @@ static int check_switchover(struct invocation *invocation, const char *id, const
 				   row_text(json_object_get(row, "Offsite"), "Reason"));
 	json_decref(rows);
 	return result;
+}
+
+static void print_cost(const json_t *cost)
+{
+	const json_t *move = json_object_get(cost, "BytesToMove"), *seconds = json_object_get(cost, "ExpectedSeconds");
+	const json_t *aside = json_object_get(cost, "SetAsideBytes");
+	const char *zone = row_text(cost, "SetAsideZoneId");
+	char size[32], age[32];
+
+	printf("%-15s ", row_text(cost, "Operation"));
+	if (move == NULL)
+		printf("bytes to move not known");
+	else
+		printf("%s to move", json_integer_value(move) == 0 ? "nothing" : text_size(row_number(cost, "BytesToMove"), size));
+	if (seconds != NULL)
+		printf(", about %s", text_age((uint64_t)(json_real_value(seconds) * 1000), age));
+	else if (move != NULL)
+		printf(", how long is not known: the link has carried too little yet");
+	if (zone[0] != 0 && aside == NULL)
+		printf("; what only %s holds is set aside: not known how much", zone);
+	else if (zone[0] != 0)
+		printf("; %s that only %s holds set aside", text_size(row_number(cost, "SetAsideBytes"), size), zone);
+	putchar('\n');
+}
+
+static void print_preview(const json_t *answer)
+{
+	const json_t *costs = json_object_get(answer, "Operations");
+	char age[32];
+
+	if (json_object_get(answer, "RecoverPointAgeMs") != NULL)
+		printf("recovery point  %s old\n", text_age(row_number(answer, "RecoverPointAgeMs"), age));
+	else
+		printf("recovery point  none yet\n");
+	for (size_t i = 0; i < json_array_size(costs); i++)
+		print_cost(json_array_get(costs, i));
+	if (json_array_size(costs) == 0)
+		printf("in this state no change of sides is allowed\n");
+	if (!json_is_true(json_object_get(answer, "PeerAnswered")))
+		printf("%s does not answer: what it holds is not known here\n", row_text(answer, "PeerZoneId"));
+}
+
+int run_replica_preview(struct invocation *invocation, struct error *error)
+{
+	json_t *rows = rows_of(invocation, invocation->command->noun, error), *answer = NULL;
+	const json_t *row = rows == NULL ? NULL : row_find(rows, invocation->command->noun, invocation->arguments[0], error);
+	char *text;
+
+	if (row != NULL)
+		answer = client_call(invocation->client, EBS, invocation->command->action, (struct parameter[]){
+			{ "RegionId", row_text(row, is_group(invocation) ? "SourceRegionId" : "SourceRegion") },
+			{ id_key(invocation), row_text(row, id_key(invocation)) }, { NULL, NULL } }, error);
+	json_decref(rows);
+	if (answer == NULL)
+		return -EPERM;
+	if (invocation->options[OPTION_JSON] != NULL) {
+		text = json_dumps(answer, JSON_INDENT(2));
+		puts(text);
+		free(text);
+	} else {
+		print_preview(answer);
+	}
+	json_decref(answer);
+	return 0;
 }
 
 /* Waits until both sides have been compared, and says what was found. */

@@ -46,8 +46,7 @@ static void print_copy(const json_t *more)
 
 static void print_recovery(const json_t *row, const json_t *more)
 {
-	uint64_t now = row_number(more, "NowMs"), wall = row_number(more, "RecoveryWallMs"), rpo = row_number(row, "RPO") * 1000;
-	uint64_t age_ms = json_is_true(json_object_get(more, "Idle")) || now < wall ? 0 : now - wall;
+	uint64_t age_ms = row_number(more, "RecoveryAgeMs"), rpo = row_number(row, "RPO") * 1000;
 	char age[32], dirty[32];
 
 	if (row_number(more, "RecoveryEpoch") == 0) {

@@ -23,6 +23,7 @@ const char *control_operation_name(enum control_operation operation)
 		[CONTROL_FAILOVER_PAIR] = "fail over pair", [CONTROL_REPROTECT_PAIR] = "reprotect pair",
 		[CONTROL_SWITCHOVER_PAIR] = "switch over pair", [CONTROL_REPROTECT_GROUP] = "reprotect group",
 		[CONTROL_SCRUB_PAIR] = "scrub pair", [CONTROL_SCRUB_GROUP] = "scrub group",
+		[CONTROL_PREVIEW_PAIR] = "preview pair", [CONTROL_PREVIEW_GROUP] = "preview group",
 		[CONTROL_SWITCHOVER_GROUP] = "switch over group", [CONTROL_DELETE_PAIR] = "delete pair",
 		[CONTROL_CREATE_GROUP] = "create group", [CONTROL_ADD_PAIR] = "add pair",
 		[CONTROL_REMOVE_PAIR] = "remove pair", [CONTROL_START_GROUP] = "start group",
@@ -40,6 +41,7 @@ static void (*const operations[CONTROL_OPERATIONS])(struct call *call) = {
 	[CONTROL_START_PAIR] = operate_replica, [CONTROL_STOP_PAIR] = operate_replica,
 	[CONTROL_REPROTECT_PAIR] = operate_replica, [CONTROL_SWITCHOVER_PAIR] = operate_replica,
 	[CONTROL_SCRUB_PAIR] = operate_replica, [CONTROL_SCRUB_GROUP] = operate_replica,
+	[CONTROL_PREVIEW_PAIR] = operate_preview, [CONTROL_PREVIEW_GROUP] = operate_preview,
 	[CONTROL_REPROTECT_GROUP] = operate_replica, [CONTROL_SWITCHOVER_GROUP] = operate_replica,
 	[CONTROL_FAILOVER_PAIR] = operate_replica, [CONTROL_DELETE_PAIR] = operate_replica,
 	[CONTROL_CREATE_GROUP] = operate_create_group, [CONTROL_ADD_PAIR] = operate_member,
@@ -183,7 +185,7 @@ void control_call(struct control *control, const struct control_request *request
 
 void call_end(struct call *call, enum refusal refusal, const char *format, ...)
 {
-	struct control_answer answer = { .refusal = refusal };
+	struct control_answer answer = { .refusal = refusal, .preview = call->previewed ? &call->preview : NULL };
 	va_list arguments;
 
 	va_start(arguments, format);

@@ -267,6 +267,7 @@ void on_follow(struct debt *debt, const json_t *message)
 	struct replica *replica = id == NULL ? NULL : unit_owner(control, id);
 	const struct disk_record *used = replica == NULL ? NULL : disk_in_use(control, replica);
 	struct shard_command command = { .kind = SHARD_UNIT_DEMOTE };
+	json_t *reply;
 	char text[512];
 
 	if (replica == NULL || mode == NULL) {
@@ -275,7 +276,9 @@ void on_follow(struct debt *debt, const json_t *message)
 	}
 	debt_set_unit(debt, id);
 	if (strcmp(mode, "ask") == 0) {
-		debt_pay_with(debt, change_status(replica, reply_with(REFUSE_NONE, "")));
+		reply = change_status(replica, reply_with(REFUSE_NONE, ""));
+		preview_tell(control, replica, reply);
+		debt_pay_with(debt, reply);
 		return;
 	}
 	command.u.unit.hand_over = strcmp(mode, "hand over") == 0;

@@ -54,6 +54,7 @@ enum control_operation {
 	CONTROL_REPROTECT_PAIR,
 	CONTROL_SWITCHOVER_PAIR,
 	CONTROL_SCRUB_PAIR,
+	CONTROL_PREVIEW_PAIR, /* changes nothing; the answer has `preview` */
 	CONTROL_DELETE_PAIR,
 	CONTROL_CREATE_GROUP,
 	CONTROL_ADD_PAIR,
@@ -64,6 +65,7 @@ enum control_operation {
 	CONTROL_REPROTECT_GROUP,
 	CONTROL_SWITCHOVER_GROUP,
 	CONTROL_SCRUB_GROUP,
+	CONTROL_PREVIEW_GROUP,
 	CONTROL_DELETE_GROUP,
 	CONTROL_OPERATIONS,
 };
@@ -95,12 +97,35 @@ struct control_request {
 	bool cancel;       /* REPROTECT: back to the original direction */
 };
 
+#define CONTROL_COSTS_MAX 4
+
+/* What a change of sides would cost if it were asked for now. */
+struct control_cost {
+	const char *operation;   /* "failover", "switchover", "reprotect", "cancel" */
+	bool bytes_known;
+	uint64_t move_bytes;     /* over the link, at most */
+	bool time_known;
+	uint64_t expected_ms;    /* at the rate the link has carried so far */
+	bool set_aside_known;
+	uint64_t set_aside_bytes; /* changed at one side only, and given up */
+	char set_aside_zone[CONTROL_ID_SIZE];
+};
+
+struct control_preview {
+	uint64_t recovery_ms, recovery_age_ms; /* of the newest recovery point; 0: none */
+	char peer_zone[CONTROL_ID_SIZE];
+	bool peer_answered;
+	uint32_t cost_count; /* of what is allowed in the present state */
+	struct control_cost costs[CONTROL_COSTS_MAX];
+};
+
 /* The one answer: id of what was made, or the refusal with a sentence that holds the particulars ("" : the dialect's own
  * sentence is enough). */
 struct control_answer {
 	enum refusal refusal; /* REFUSE_NONE: done, or begun */
 	char id[CONTROL_ID_SIZE];
 	char text[256];
+	const struct control_preview *preview; /* of a preview, else NULL; borrowed for the call */
 };
 
 /* --- what can be read --- */

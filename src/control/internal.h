@@ -39,7 +39,8 @@ struct replica {
 	/* not stored */
 	char message[256];
 	struct unit_status status;
-	uint64_t told_ms; /* when (monotonic) */
+	uint64_t told_ms; /* when (monotonic); 0: not yet */
+	uint64_t state_before; /* of a failover asked for since the daemon's start; else PAIR_CREATING */
 	uint64_t change_term, change_retry_ms; /* the term to lead with, 0: not known yet; when to try the next step again */
 	bool opened;    /* the shard has its unit */
 	bool unit_gone; /* deleting: our half is done */
@@ -75,6 +76,8 @@ struct call {
 	char made_id[CONTROL_ID_SIZE]; /* what a create made, or the object it works on */
 	uint64_t state_before;
 	bool owns_token; /* the first call with its client token */
+	bool previewed;
+	struct control_preview preview;
 };
 
 /* A client token, and what its call made; kept for a day. */
@@ -153,6 +156,13 @@ void change_begin(struct call *call, struct replica *replica, enum change change
 void change_continue(struct control *control, struct replica *replica);
 json_t *change_status(const struct replica *replica, json_t *reply);
 void on_follow(struct debt *debt, const json_t *message);
+
+/* preview.c */
+void operate_preview(struct call *call);
+void preview_tell(struct control *control, const struct replica *replica, json_t *reply);
+
+/* list.c: 0 when it is as good as now; `told_ms`: when the status was told (monotonic). */
+uint64_t recovery_age_of(const struct unit_status *status, uint64_t told_ms);
 
 /* call.c */
 void call_end(struct call *call, enum refusal refusal, const char *format, ...) __attribute__((format(printf, 3, 4)));

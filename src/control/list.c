@@ -126,6 +126,13 @@ static uint64_t recovery_of(const struct unit_status *status, uint64_t told_ms)
 	return status->idle ? status->recovery_wall_ms + (control_now_ms() - told_ms) : status->recovery_wall_ms;
 }
 
+uint64_t recovery_age_of(const struct unit_status *status, uint64_t told_ms)
+{
+	if (status->recovery_epoch == 0 || status->idle)
+		return 0;
+	return status->recovery_age_ms + (control_now_ms() - told_ms);
+}
+
 static void fill_pair(struct control *control, const struct replica *replica, struct control_pair *row)
 {
 	const struct replica *group = replica->group[0] == 0 ? NULL : replica_find(control, replica->group, true);
@@ -152,6 +159,7 @@ static void fill_pair(struct control *control, const struct replica *replica, st
 	row->created_s = replica->created_s;
 	row->status = unit_of(control, replica)->status;
 	row->recovery_ms = recovery_of(&row->status, unit_of(control, replica)->told_ms);
+	row->status.recovery_age_ms = recovery_age_of(&row->status, unit_of(control, replica)->told_ms);
 }
 
 int control_list_pairs(struct control *control, const struct control_filter *filter, struct control_list *out_list)
@@ -186,6 +194,7 @@ static void fill_group(struct control *control, const struct replica *replica, s
 	row->created_s = replica->created_s;
 	row->status = replica->status;
 	row->recovery_ms = recovery_of(&row->status, replica->told_ms);
+	row->status.recovery_age_ms = recovery_age_of(&row->status, replica->told_ms);
 	row->pair_count = replica_members(control, replica->id, members, ENGINE_UNIT_DISKS_MAX);
 	row->pairs = memory_new(row->pair_count, sizeof row->pairs[0]);
 	for (uint32_t i = 0; i < row->pair_count && i < ENGINE_UNIT_DISKS_MAX; i++)

@@ -300,12 +300,14 @@ static void failover(struct call *call, struct replica *replica)
 		call_end(call, REFUSE_NONE, "%s", "");
 		return;
 	}
-	if (replica->lineage[0] == 0 || !replica->status.consistent) {
+	/* Right after the daemon's start nothing has been told of the unit yet: then the engine decides, once it has loaded it. */
+	if (replica->lineage[0] == 0 || (replica->told_ms != 0 && !replica->status.consistent)) {
 		call_end(call, REFUSE_NEVER_SYNCED, "%s has no recovery point yet: its first full sync is not complete",
 			 replica->id);
 		return;
 	}
 	replica->busy = true;
+	replica->state_before = replica->state;
 	replica_set_state(call->control, replica, PAIR_FAILOVERING, "");
 	unit_command(call->control, SHARD_UNIT_FAILOVER, replica->id, false, on_failover_begun, call);
 }

@@ -238,6 +238,7 @@ static struct replica *take_over(struct control *control, const char *peer, cons
 		copy.entry = mine->entry;
 		copy.status = mine->status;
 		copy.told_ms = mine->told_ms;
+		copy.state_before = mine->state_before;
 		copy.opened = mine->opened;
 		copy.busy = mine->busy;
 		copy.change_term = mine->change_term;

@@ -87,6 +87,14 @@ static const enum pair_state shown[UNIT_STATES] = {
 	[UNIT_SUPERSEDED] = PAIR_FAILOVERED, [UNIT_FAILED] = PAIR_INVALID,
 };
 
+/* The engine had to load the unit to know that it cannot be failed over. */
+static void failover_was_refused(struct control *control, struct replica *replica)
+{
+	enum pair_state back = replica->state_before == PAIR_CREATING ? PAIR_FAILOVER_FAILED : (enum pair_state)replica->state_before;
+
+	replica_set_state(control, replica, back, "there is no recovery point yet to fail over to");
+}
+
 void control_on_unit(struct control *control, const struct unit_status *status)
 {
 	struct replica *replica = unit_owner(control, status->id);
@@ -110,6 +118,9 @@ void control_on_unit(struct control *control, const struct unit_status *status)
 		replica_set_state(control, replica, PAIR_FAILOVERED, status->reason);
 	} else if (next == PAIR_INVALID && replica->state != PAIR_INVALID) {
 		replica_set_state(control, replica, PAIR_INVALID, status->reason);
+	} else if (replica->state == PAIR_FAILOVERING && !replica->busy && !status->changing && next != PAIR_FAILOVERED &&
+		   next != PAIR_INVALID) {
+		failover_was_refused(control, replica);
 	} else if (stopped_by_itself) {
 		replica_set_state(control, replica, PAIR_STOPPED, "");
 	} else if (is_running(replica->state) && next != PAIR_STATES && replica->state != PAIR_MANUAL_SYNCING &&

@@ -154,6 +154,13 @@ static void apply_end(struct unit *unit, int result, const char *what)
 	unit_step_continue(unit);
 }
 
+static uint64_t apply_rate(const struct unit *unit)
+{
+	uint64_t took_ns = env_now_ns(unit->engine->env) - unit->applier.began_ns;
+
+	return unit->applier.size * 1000 / (took_ns / MS_NS + 1);
+}
+
 static void on_applied(struct record_write *write, int result)
 {
 	struct unit *unit = write->data;
@@ -163,6 +170,7 @@ static void on_applied(struct record_write *write, int result)
 		return;
 	}
 	unit->record.applied = unit->applier.epoch;
+	unit->applier.rate_bytes = apply_rate(unit);
 	/* Gives the space back; that it may fail costs nothing. */
 	env_file_resize(unit->receiver.stages[unit->applier.stage], 0);
 	log_event(LOG_DEBUG, "unit.applied", "unit=%s epoch=%llu", unit->spec.id, (unsigned long long)unit->applier.epoch);
@@ -270,6 +278,7 @@ void apply_start(struct unit *unit)
 	applier->offset = 0;
 	applier->result = 0;
 	applier->frames = 0;
+	applier->began_ns = env_now_ns(unit->engine->env);
 	applier->buffer = memory_resize(NULL, 1, applier->size < APPLY_READ_MAX ? applier->size : APPLY_READ_MAX);
 	apply_pump(unit);
 }

@@ -162,6 +162,7 @@ static void on_tick(struct env_timer *timer)
 		if (unit->step == STEP_NONE)
 			unit_forget_changes(unit);
 		unit_step_continue(unit);
+		unit_tell_changes(unit);
 	}
 	env_timer_start(engine->env, timer, env_now_ns(engine->env) + engine->limits.tick_ms * MS_NS);
 }

@@ -70,10 +70,14 @@ struct unit_status {
 	uint64_t epoch;           /* primary: the open one; secondary: the newest committed */
 	uint64_t recovery_epoch;  /* newest committed at the secondary, as far as this side knows; 0: none */
 	uint64_t recovery_wall_ms;/* when that epoch was cut */
+	uint64_t recovery_age_ms; /* how long ago, whatever the clocks of the two sites say; 0 when it is as good as now */
 	uint64_t dirty_bytes;     /* changed here and not proven at the other side */
 	uint64_t total_bytes;     /* this copy (full sync or cycle): bytes to look at */
 	uint64_t done_bytes;      /* of them done */
 	uint64_t rate_bytes;      /* per second, over the last seconds, as shipped or received */
+	uint64_t link_rate_bytes; /* per second, when the link was last kept busy for a while, either way; 0: not known yet */
+	uint64_t apply_bytes;     /* secondary: of the newest recovery point, not in place yet; a failover waits for them */
+	uint64_t apply_rate_bytes;/* per second, of the last apply; 0: not known yet */
 	uint64_t shipped_bytes;   /* since start of the daemon: frames' payloads to the peer */
 	uint64_t compared_equal_bytes; /* since start of the daemon: suspected, and found to be the same by hash */
 	bool scrubbing;           /* a comparison of both sides is under way */

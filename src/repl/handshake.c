@@ -189,6 +189,7 @@ static void handshake_welcome(struct unit *unit, const struct frame_state *state
 	if (state->content == COPY_POINT) {
 		record->committed = record->floor = state->committed;
 		record->committed_wall_ms = state->wall_ms;
+		record->wall_ahead_ms = 0;
 	}
 	unit->sender.record_writing = true;
 	record_write(&unit->file, &unit->sender.record_write, record, on_copy_written, unit);

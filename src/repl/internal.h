@@ -172,6 +172,7 @@ struct applier {
 	uint32_t frames;      /* in flight */
 	bool reading;
 	int result;
+	uint64_t began_ns, rate_bytes;
 	uint8_t *buffer;
 	struct env_io io;
 	struct env_io *disk_ios;
@@ -230,13 +231,14 @@ struct unit {
 	uint64_t total_bytes, done_bytes, shipped_bytes, abandoned, pause_ms;
 	uint64_t scrubbed_bytes, scrub_differences, compared_equal_bytes;
 	uint64_t rate_bytes, rate_mark_ns, rate_mark_bytes, rate_total;
-	uint64_t told_ns;
+	uint64_t told_ns, told_dirty_bytes;
 };
 
 /* unit.c */
 void unit_move(struct unit *unit, enum unit_state state, const char *reason);
 void unit_fail(struct unit *unit, const char *what, int code);
 void unit_tell(struct unit *unit, bool now); /* on_unit; not `now`: at most a few times a second */
+void unit_tell_changes(struct unit *unit);   /* if what would be lost has changed since it was told: writes alone tell nothing */
 void unit_count(struct unit *unit, uint64_t bytes);
 bool unit_leads(const struct unit *unit);
 bool unit_follows(const struct unit *unit);

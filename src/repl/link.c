@@ -17,10 +17,12 @@
 #include "repl/pace.h"
 #include "env/env.h"
 
-#define SECOND_NS UINT64_C(1000000000)
+#define MS_NS UINT64_C(1000000)
+#define SECOND_NS (1000 * MS_NS)
 #define TICK_NS SECOND_NS
 #define HANDSHAKE_NS (10 * SECOND_NS)
-#define PING_AFTER_NS (5 * SECOND_NS)   /* nothing received for so long: ask */
+#define ASK_AGAIN_NS (5 * SECOND_NS)    /* for the peer's clock, whatever else is said */
+#define CLOCK_OLD_NS (30 * SECOND_NS)   /* an estimate so old gives way to a worse one: clocks are set */
 #define SILENT_NS (15 * SECOND_NS)      /* nothing received for so long: gone */
 #define REDIAL_NS_MIN (SECOND_NS / 5)
 #define REDIAL_NS_MAX (5 * SECOND_NS)
@@ -40,7 +42,7 @@ struct connection {
 	struct env_socket *socket;
 	enum connection_state state;
 	bool receiving, sending, connecting;
-	uint64_t began_ns, received_ns;
+	uint64_t began_ns, received_ns, pinged_ns;
 	struct env_io receive_io, send_io, connect_io;
 	uint8_t nonce[FRAME_NONCE_SIZE], peer_nonce[FRAME_NONCE_SIZE];
 	uint8_t version;
@@ -63,6 +65,10 @@ struct link {
 	uint64_t redial_ns, redial_at_ns;
 	size_t queued_bytes;
 	struct pace pace;
+	struct {
+		int64_t ahead_ms;
+		uint64_t round_trip_ns, at_ns; /* at_ns 0: nothing known */
+	} clock;
 	char reason[160];
 };
 
@@ -81,6 +87,7 @@ struct links {
 static void connection_close(struct connection *connection, const char *reason);
 static void connection_receive(struct connection *connection);
 static void connection_send(struct connection *connection);
+static void connection_ping(struct connection *connection, uint64_t now);
 
 struct frame_out *frame_out_new(size_t payload_size_max)
 {
@@ -287,6 +294,7 @@ static void connection_up(struct connection *connection)
 		link->queued_bytes += container_of(entry, struct frame_out, link)->size;
 	link->redial_ns = REDIAL_NS_MIN;
 	link->reason[0] = 0;
+	connection_ping(connection, env_now_ns(connection->links->env));
 	connection->links->handler.on_state(connection->links->data, link, true, "");
 }
 
@@ -334,6 +342,39 @@ static const char *on_proof(struct connection *connection, const uint8_t *payloa
 	return NULL;
 }
 
+/* The clocks' difference rides on the pings: a ping carries when it was sent, its answer gives that back with the peer's wall
+ * clock, read about half a round trip ago. The quickest answer of late says it best. */
+static void connection_ping(struct connection *connection, uint64_t now)
+{
+	struct frame_header header = { .version = FRAME_VERSION_MAX, .type = FRAME_PING, .sequence = now };
+
+	connection->pinged_ns = now;
+	connection_queue(connection, frame_out_new(0), &header);
+}
+
+static void on_ping(struct connection *connection, const struct frame_header *ping)
+{
+	struct frame_header header = { .version = FRAME_VERSION_MAX, .type = FRAME_PONG, .sequence = ping->sequence,
+		.epoch = env_wall_ms(connection->links->env) };
+
+	connection_queue(connection, frame_out_new(0), &header);
+}
+
+static void on_pong(struct connection *connection, const struct frame_header *header)
+{
+	struct env *env = connection->links->env;
+	struct link *link = connection->link;
+	uint64_t now = env_now_ns(env), round_trip = now - header->sequence;
+
+	if (header->sequence > now || round_trip > SILENT_NS)
+		return; /* an answer to nothing that was asked */
+	if (link->clock.at_ns != 0 && round_trip > link->clock.round_trip_ns && now - link->clock.at_ns < CLOCK_OLD_NS)
+		return;
+	link->clock.ahead_ms = (int64_t)(header->epoch + round_trip / 2 / MS_NS - env_wall_ms(env));
+	link->clock.round_trip_ns = round_trip;
+	link->clock.at_ns = now;
+}
+
 /* A stranger may say only what its state expects. NULL when all is well, else why the connection ends. */
 static const char *connection_frame(struct connection *connection, const struct frame_header *header, const uint8_t *frame)
 {
@@ -352,8 +393,10 @@ static const char *connection_frame(struct connection *connection, const struct 
 	if (header->type == FRAME_HELLO || header->type == FRAME_PROOF)
 		return "the peer began the handshake again";
 	if (header->type == FRAME_PING)
-		connection_queue_small(connection, FRAME_PONG, NULL, 0);
-	else if (header->type != FRAME_PONG)
+		on_ping(connection, header);
+	else if (header->type == FRAME_PONG)
+		on_pong(connection, header);
+	else
 		links->handler.on_frame(links->data, connection->link, header, frame);
 	return NULL;
 }
@@ -490,8 +533,8 @@ static void connection_watch(struct connection *connection, uint64_t now)
 	}
 	if (now - connection->received_ns > SILENT_NS)
 		connection_close(connection, "the peer has been silent for too long");
-	else if (now - connection->received_ns > PING_AFTER_NS)
-		connection_queue_small(connection, FRAME_PING, NULL, 0);
+	else if (now - connection->pinged_ns > ASK_AGAIN_NS)
+		connection_ping(connection, now);
 }
 
 static void on_tick(struct env_timer *timer)
@@ -655,6 +698,12 @@ const char *link_reason(const struct link *link)
 size_t link_queued_bytes(const struct link *link)
 {
 	return link->queued_bytes;
+}
+
+bool link_clock(const struct link *link, int64_t *out_ahead_ms)
+{
+	*out_ahead_ms = link->clock.ahead_ms;
+	return link->clock.at_ns != 0;
 }
 
 void link_send(struct link *link, struct frame_out *frame, const struct frame_header *header)

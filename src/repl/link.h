@@ -52,6 +52,9 @@ struct engine *link_engine(const struct link *link);
 bool link_is_up(const struct link *link);
 const char *link_reason(const struct link *link); /* why it is down */
 size_t link_queued_bytes(const struct link *link);
+/* How far the peer's wall clock is ahead of ours, in milliseconds, as good as half a round trip; false: not known yet. It
+ * outlives the connection. */
+bool link_clock(const struct link *link, int64_t *out_ahead_ms);
 /* Takes the frame: writes its header (checksum and all) and queues it. */
 void link_send(struct link *link, struct frame_out *frame, const struct frame_header *header);
 /* A header and a small payload in one call. */

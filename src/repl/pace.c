@@ -5,6 +5,9 @@
 /* At a limit the link is idle for no longer than it takes to send so much. */
 #define BURST_NS (100 * MS_NS)
 #define SWEEP_TURN 4u
+#define TRAIN_GAP_NS (100 * MS_NS)
+#define TRAIN_NS_MIN (200 * MS_NS)
+#define TRAIN_BYTES_MIN (1024u * 1024u)
 
 static void fill(struct pace *pace, uint64_t now)
 {
@@ -152,6 +155,38 @@ void pace_done(struct unit *unit, uint64_t bytes)
 	pace->unacked_bytes -= bytes < pace->unacked_bytes ? bytes : pace->unacked_bytes;
 	if (pace->waiting)
 		pump_soon(unit->engine, unit->peer);
+}
+
+static void meter_fold(struct pace *pace, uint64_t elapsed_ns)
+{
+	uint64_t rate = pace->meter.bytes * 1000 / (elapsed_ns / MS_NS);
+
+	pace->meter.rate = pace->meter.rate == 0 ? rate : (pace->meter.rate + rate) / 2;
+}
+
+void pace_count(struct unit *unit, uint64_t bytes)
+{
+	struct pace *pace = link_pace(unit->peer);
+	uint64_t now = env_now_ns(unit->engine->env);
+
+	if (now - pace->meter.last_ns > TRAIN_GAP_NS) {
+		if (pace->meter.last_ns - pace->meter.from_ns > TRAIN_NS_MIN && pace->meter.bytes > TRAIN_BYTES_MIN)
+			meter_fold(pace, pace->meter.last_ns - pace->meter.from_ns);
+		pace->meter.from_ns = now;
+		pace->meter.bytes = 0;
+	}
+	pace->meter.last_ns = now;
+	pace->meter.bytes += bytes;
+	if (now - pace->meter.from_ns < SECOND_NS)
+		return;
+	meter_fold(pace, now - pace->meter.from_ns);
+	pace->meter.from_ns = now;
+	pace->meter.bytes = 0;
+}
+
+uint64_t pace_rate(struct link *link)
+{
+	return link_pace(link)->meter.rate;
 }
 
 void pace_set_limit(struct engine *engine, struct link *link, uint64_t bytes_per_second)

@@ -22,6 +22,10 @@ struct pace {
 	int64_t tokens;         /* bytes that may go now; below zero: what the last frame took in advance */
 	uint64_t filled_ns;     /* when tokens were counted last */
 	uint32_t turns;
+	struct {
+		uint64_t from_ns, last_ns, bytes; /* of the present train of data frames: no long pause between them */
+		uint64_t rate;                    /* bytes a second, 0: not known yet */
+	} meter;
 	struct env_timer timer;
 	struct env_io defer;
 	bool deferred;
@@ -33,6 +37,9 @@ bool pace_may_send(struct unit *unit);
 void pace_sent(struct unit *unit, uint64_t bytes);
 /* Bytes of this unit that are on their way no more: acknowledged, or given up. */
 void pace_done(struct unit *unit, uint64_t bytes);
+/* Bytes of disks that came or went: what the link can carry shows while it is kept busy. */
+void pace_count(struct unit *unit, uint64_t bytes);
+uint64_t pace_rate(struct link *link); /* bytes a second, 0: not known yet */
 /* There may be room: the hungry are pumped. */
 void pace_pump(struct engine *engine, struct link *link);
 void pace_set_limit(struct engine *engine, struct link *link, uint64_t bytes_per_second);

@@ -275,9 +275,12 @@ static void commit_write_record(struct unit *unit)
 {
 	struct receiver *receiver = &unit->receiver;
 	struct record next = unit->record;
+	int64_t ahead_ms;
 
 	next.committed = receiver->epoch;
 	next.committed_wall_ms = receiver->end.wall_ms;
+	if (link_clock(unit->peer, &ahead_ms))
+		next.wall_ahead_ms = ahead_ms;
 	next.content = COPY_POINT;
 	/* The primary cut this epoch: it has on stable storage what it offered, or the epoch committed here since. */
 	next.floor = receiver->peer_committed;
@@ -365,11 +368,13 @@ static void on_disk_synced(struct env_io *io, int result)
 		return;
 	if (receiver->sync_result < 0) {
 		unit_fail(unit, "syncing a disk", receiver->sync_result);
-	} else if (receiver->attached && receiver->sync_generation == receiver->generation) {
-		receiver_answer(unit, FRAME_SYNC_ACK, 0, receiver->sync_sequence);
-		if (receiver->sync_barrier == receiver->sync_sequence)
-			receiver->sync_barrier = 0;
-		sync_continue(unit);
+	} else {
+		if (receiver->attached && receiver->sync_generation == receiver->generation) {
+			receiver_answer(unit, FRAME_SYNC_ACK, 0, receiver->sync_sequence);
+			if (receiver->sync_barrier == receiver->sync_sequence)
+				receiver->sync_barrier = 0;
+		}
+		sync_continue(unit); /* of a copy begun meanwhile, too */
 	}
 	unit_step_continue(unit);
 }

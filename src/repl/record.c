@@ -11,8 +11,8 @@
 
 static const uint8_t record_magic[4] = { 'O', 'F', 'S', 'U' };
 
-#define VERSION 1u
-#define CHECKSUM_AT 128u
+#define VERSION 2u
+#define CHECKSUM_AT 136u
 
 const char *record_condition_name(enum record_condition condition)
 {
@@ -42,6 +42,7 @@ void record_encode(const struct record *record, uint64_t sequence, uint8_t slot[
 	put_le64(slot + 104, record->frames);
 	put_le64(slot + 112, record->floor);
 	put_le64(slot + 120, record->peer_copy);
+	put_le64(slot + 128, (uint64_t)record->wall_ahead_ms);
 	put_le64(slot + CHECKSUM_AT, hash_xxh3(slot, CHECKSUM_AT));
 }
 
@@ -66,6 +67,7 @@ uint64_t record_decode(const uint8_t slot[RECORD_SLOT_SIZE], struct record *out_
 	out_record->frames = get_le64(slot + 104);
 	out_record->floor = get_le64(slot + 112);
 	out_record->peer_copy = get_le64(slot + 120);
+	out_record->wall_ahead_ms = (int64_t)get_le64(slot + 128);
 	return get_le64(slot + 8);
 }
 

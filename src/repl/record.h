@@ -4,7 +4,7 @@
  * File "<directory>/units/<id>.unit": two slots of 4 KiB, written in turn, each synced before the next is begun.
  *   offset size field
  *        0    4 magic "OFSU"
- *        4    4 version 1
+ *        4    4 version 2
  *        8    8 sequence          the valid slot with the higher one counts
  *       16   16 lineage
  *       32    8 term
@@ -22,7 +22,8 @@
  *      112    8 floor             the peer has `floor` on stable storage as proven: if it ever knows less, it was restored
  *                               from an old backup
  *      120    8 peer_copy         of the other side's copy, 0: not known yet
- *      128    8 checksum          XXH3 of bytes 0 to 127
+ *      128    8 wall_ahead_ms     how far the clock of committed_wall_ms was ahead of this site's; signed
+ *      136    8 checksum          XXH3 of bytes 0 to 135
  * Unknown versions are refused. */
 #ifndef REPL_RECORD_H
 #define REPL_RECORD_H
@@ -35,7 +36,7 @@
 #include "wire/frame.h"
 
 #define RECORD_SLOT_SIZE 4096u
-#define RECORD_SIZE 136u
+#define RECORD_SIZE 144u
 
 enum record_condition {
 	RECORD_LEADING,     /* a primary */
@@ -53,6 +54,7 @@ struct record {
 	enum copy_content content;
 	uint64_t copy, peer_copy;
 	uint64_t committed, committed_wall_ms, applied;
+	int64_t wall_ahead_ms;
 	uint32_t stage;
 	uint32_t disk_count;
 	uint64_t staged_bytes;

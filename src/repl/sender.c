@@ -487,6 +487,7 @@ void sender_on_epoch_ack(struct unit *unit, const struct frame_header *header)
 	sender->phase = SENDER_PROVING;
 	unit->record.committed = sender->closed_epoch;
 	unit->record.committed_wall_ms = sender->closed_wall_ms;
+	unit->record.wall_ahead_ms = 0;
 	unit->record.floor = sender->closed_epoch;
 	unit->record.content = COPY_POINT;
 	if (sender->epoch + RESERVE_EPOCHS / 2 > unit->record.epoch_reserved)

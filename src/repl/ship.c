@@ -151,7 +151,7 @@ static void report_difference(struct unit *unit, const struct disk *disk, uint64
 {
 	unit->scrub_differences++;
 	log_event(LOG_ERROR, "unit.scrub_difference", "unit=%s disk=%s offset=%llu", unit->spec.id, disk_id(disk),
-		  (unsigned long long)(block * DISK_BLOCK_SIZE));
+		  (unsigned long long)block * DISK_BLOCK_SIZE);
 }
 
 /* Keeps, of the runs, the blocks that differ; their bytes move down. */

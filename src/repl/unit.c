@@ -104,6 +104,7 @@ void unit_count(struct unit *unit, uint64_t bytes)
 {
 	uint64_t now = env_now_ns(unit->engine->env);
 
+	pace_count(unit, bytes);
 	unit->rate_total += bytes;
 	if (now - unit->rate_mark_ns < RATE_NS)
 		return;
@@ -119,6 +120,15 @@ static bool unit_is_fresh(const struct unit *unit, uint64_t dirty)
 	return unit_leads(unit) ? dirty == 0 : unit->receiver.idle;
 }
 
+static uint64_t unit_recovery_age_ms(const struct unit *unit)
+{
+	/* The cut was read off the clock of who led then. */
+	uint64_t now_there = env_wall_ms(unit->engine->env) + (uint64_t)unit->record.wall_ahead_ms;
+	int64_t age = (int64_t)(now_there - unit->record.committed_wall_ms);
+
+	return age > 0 ? (uint64_t)age : 0;
+}
+
 void unit_status_fill(struct unit *unit, struct unit_status *out_status)
 {
 	const struct record *record = &unit->record;
@@ -132,6 +142,7 @@ void unit_status_fill(struct unit *unit, struct unit_status *out_status)
 		.recovery_epoch = record->committed, .recovery_wall_ms = record->committed_wall_ms,
 		.dirty_bytes = dirty, .total_bytes = unit->total_bytes, .done_bytes = unit->done_bytes,
 		.rate_bytes = now - unit->rate_mark_ns > 3 * RATE_NS ? 0 : unit->rate_bytes,
+		.link_rate_bytes = pace_rate(unit->peer), .apply_rate_bytes = unit->applier.rate_bytes,
 		.shipped_bytes = unit->shipped_bytes, .abandoned = unit->abandoned,
 		.changing = unit->step != STEP_NONE || unit->wish != WISH_NONE || unit->sender.handover != HANDOVER_NONE,
 		.pause_ms = unit->pause_ms, .compared_equal_bytes = unit->compared_equal_bytes,
@@ -140,12 +151,16 @@ void unit_status_fill(struct unit *unit, struct unit_status *out_status)
 		.idle = unit_is_fresh(unit, dirty),
 		.linked = unit->state == UNIT_FULL_SYNC || unit->state == UNIT_CATCHING_UP || unit->state == UNIT_CYCLING,
 	};
+	if (unit_follows(unit) && record->committed > record->applied)
+		out_status->apply_bytes = record->staged_bytes - (unit->applier.running ? unit->applier.offset : 0);
 	snprintf(out_status->id, sizeof out_status->id, "%s", unit->spec.id);
 	snprintf(out_status->reason, sizeof out_status->reason, "%s", unit->reason);
 	if (out_status->idle && unit_leads(unit))
 		out_status->recovery_wall_ms = env_wall_ms(unit->engine->env);
 	else if (out_status->idle)
 		out_status->recovery_wall_ms = unit->receiver.idle_wall_ms + (now - unit->receiver.idle_ns) / MS_NS;
+	else if (record->committed > 0)
+		out_status->recovery_age_ms = unit_recovery_age_ms(unit);
 }
 
 void unit_tell(struct unit *unit, bool now)
@@ -157,7 +172,14 @@ void unit_tell(struct unit *unit, bool now)
 		return;
 	unit->told_ns = time;
 	unit_status_fill(unit, &status);
+	unit->told_dirty_bytes = status.dirty_bytes;
 	unit->engine->events.on_unit(unit->engine->data, &status);
+}
+
+void unit_tell_changes(struct unit *unit)
+{
+	if (unit_dirty_bytes(unit) != unit->told_dirty_bytes)
+		unit_tell(unit, false);
 }
 
 /* --- finding --- */

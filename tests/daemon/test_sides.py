@@ -1,5 +1,7 @@
 """Failover, reverse replication, failback, cancel and switchover between two real sites, with data written on both sides."""
 
+import os
+
 import pytest
 
 from offsite import ApiError, MIB, run, until
@@ -17,9 +19,11 @@ def read(disk, pattern, offset, length):
 class Group:
     """A group of two disks, running from north to south."""
 
-    def __init__(self, north, south, sizes=(16 * MIB, 8 * MIB)):
+    def __init__(self, north, south, sizes=(16 * MIB, 8 * MIB), status="normal", content=None):
         self.north, self.south = north, south
         self.ours, self.theirs = [north.disk(size) for size in sizes], [south.make_disk(size) for size in sizes]
+        for disk in self.ours if content is not None else ():
+            run("qemu-io", "-f", "raw", "-c", f"write -s {content} 0 {content.stat().st_size}", "-c", "flush", disk.uri)
         self.id = north.call("CreateDiskReplicaGroup", SourceZoneId=north.zone, DestinationRegionId=south.region,
                              DestinationZoneId=south.zone, RPO=1)["ReplicaGroupId"]
         for disk, copy in zip(self.ours, self.theirs):
@@ -29,7 +33,7 @@ class Group:
             until("pair created", lambda pair=pair: north.pairs(PairIds=pair)[0]["Status"] == "created")
             north.call("AddDiskReplicaPair", ReplicaGroupId=self.id, ReplicaPairId=pair)
         self.call(north, "Start")
-        self.wait("normal")
+        self.wait(status)
 
     def call(self, site, verb, **parameters):
         return site.call(f"{verb}DiskReplicaGroup", ReplicaGroupId=self.id, **parameters)
@@ -104,6 +108,70 @@ def test_failover_reprotect_failback(group):
         read(disk, 10 + number, 0, MIB)
         read(disk, 0, 2 * MIB, MIB)
         read(disk, 77, 4 * MIB, MIB)
+
+
+def preview(group, site):
+    answer = group.call(site, "Preview")
+    return answer, {row["Operation"]: row for row in answer["Operations"]}
+
+
+def test_preview_says_what_a_change_would_cost(group):
+    for site in (group.north, group.south):
+        answer, costs = preview(group, site)
+        assert set(costs) == {"failover", "switchover"} and answer["PeerAnswered"], answer
+        assert answer["RecoverPointAgeMs"] < 60_000 and costs["failover"]["BytesToMove"] == 0, answer
+    fail_over(group)
+    for site in (group.north, group.south):
+        # Two disks: at each side 1 MiB that the other has not.
+        until("all of it is told", lambda site=site: preview(group, site)[1]["reprotect"]["BytesToMove"] == 4 * MIB)
+        answer, costs = preview(group, site)
+        assert set(costs) == {"reprotect", "cancel"} and answer["PeerAnswered"], answer
+        assert costs["cancel"]["BytesToMove"] == 4 * MIB, answer
+        assert costs["reprotect"]["SetAsideBytes"] == costs["cancel"]["SetAsideBytes"] == 2 * MIB, answer
+        assert costs["reprotect"]["SetAsideZoneId"] == group.north.zone, answer
+        assert costs["cancel"]["SetAsideZoneId"] == group.south.zone, answer
+    group.north.kill()
+    until("the link is seen to be down", lambda: not preview(group, group.south)[0]["PeerAnswered"])
+    answer, costs = preview(group, group.south)
+    assert "BytesToMove" not in costs["reprotect"] and "SetAsideBytes" not in costs["reprotect"], answer
+    with pytest.raises(ApiError) as refused:
+        group.south.call("PreviewDiskReplicaGroup", ReplicaGroupId="pg-nothing")
+    assert refused.value.status == 404, refused.value
+
+
+def test_failover_right_after_a_start_knows_what_is_there(two_sites, tmp_path):
+    """Before the engine has loaded a unit nobody may say that it has no recovery point, nor that it has one."""
+    north, south = two_sites
+    north.call("ModifyOffsitePeer", ZoneId=south.zone, BytesPerSecond=20_000)
+    content = tmp_path / "content"
+    content.write_bytes(os.urandom(8 * MIB))
+    group = Group(north, south, sizes=(16 * MIB,), status="initial_syncing", content=content)
+    group.south.kill()
+    group.south.start()
+    try:
+        group.call(group.south, "Failover")
+    except ApiError as refused:
+        assert refused.code == "OperationDenied.InvalidStatus", refused
+    until("not failed over", lambda: group.row(group.south)["Status"] == "initial_syncing")
+    group.south.kill()
+    north.call("ModifyOffsitePeer", ZoneId=south.zone, BytesPerSecond=0)
+    group.south.start()
+    group.wait("normal")
+    for _ in range(3):
+        group.north.kill()
+        group.south.kill()
+        group.south.start()
+        group.call(group.south, "Failover")
+        until("failed over", lambda: group.row(group.south)["Status"] == "failovered")
+        group.north.start()
+        until("the old primary knows", lambda: group.row(group.north)["Status"] == "failovered")
+        for disk in group.ours:
+            if disk.row()["Status"] != "Available":
+                disk.detach()
+        group.call(group.south, "Reprotect", ReverseReplicate="false")
+        group.wait("stopped")
+        group.call(group.north, "Start")
+        group.wait("normal")
 
 
 def test_cancel_goes_back_to_the_original_direction(group):

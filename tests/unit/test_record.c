@@ -13,7 +13,7 @@
 static const struct record example = {
 	.lineage = "sixteen bytes..", .term = 3, .condition = RECORD_FAILED_OVER, .content = COPY_DIVERGED, .copy = 4, .peer_copy = 5,
 	.committed = 6, .committed_wall_ms = 7, .applied = 8, .stage = 1, .disk_count = 9, .staged_bytes = 10, .epoch_reserved = 11,
-	.frames = 12, .floor = 13,
+	.frames = 12, .floor = 13, .wall_ahead_ms = -14,
 };
 static uint8_t slot[RECORD_SLOT_SIZE];
 
@@ -32,6 +32,7 @@ static void test_round_trip(void **state)
 	assert_int_equal(seen.peer_copy, 5);
 	assert_int_equal(seen.committed, 6);
 	assert_int_equal(seen.committed_wall_ms, 7);
+	assert_int_equal(seen.wall_ahead_ms, -14);
 	assert_int_equal(seen.applied, 8);
 	assert_int_equal(seen.stage, 1);
 	assert_int_equal(seen.disk_count, 9);

@@ -128,7 +128,7 @@ class Demo:
         began, ages = time.monotonic(), []
         while time.monotonic() - began < CYCLES_S:
             live = self.north.group(self.group)["Offsite"]
-            ages.append((live["NowMs"] - live["RecoveryWallMs"]) / 1000)
+            ages.append(live["RecoveryAgeMs"] / 1000)
             self.terminal.bar((time.monotonic() - began) / CYCLES_S,
                               f"recovery point {ages[-1]:4.1f} s old, epoch {live['Epoch']}, {size(live['ShippedBytes'])} shipped, "
                               f"{self.writer.last()} rows committed")

@@ -182,10 +182,8 @@ static json_t *answer_page(const struct page *page, const struct control_list *l
 
 static json_t *row_status(const struct unit_status *status, const char *message)
 {
-	struct timespec now;
 	json_t *row = json_object();
 
-	clock_gettime(CLOCK_REALTIME, &now);
 	put_text(row, "State", unit_state_name(status->state));
 	put(row, "Linked", json_boolean(status->linked));
 	put(row, "Consistent", json_boolean(status->consistent));
@@ -201,6 +199,7 @@ static json_t *row_status(const struct unit_status *status, const char *message)
 	put_number(row, "Epoch", status->epoch);
 	put_number(row, "RecoveryEpoch", status->recovery_epoch);
 	put_number(row, "RecoveryWallMs", status->recovery_wall_ms);
+	put_number(row, "RecoveryAgeMs", status->recovery_age_ms);
 	put_number(row, "DirtyBytes", status->dirty_bytes);
 	put_number(row, "TotalBytes", status->total_bytes);
 	put_number(row, "DoneBytes", status->done_bytes);
@@ -208,8 +207,35 @@ static json_t *row_status(const struct unit_status *status, const char *message)
 	put_number(row, "ShippedBytes", status->shipped_bytes);
 	put_number(row, "Abandoned", status->abandoned);
 	put_text(row, "Reason", status->reason[0] != '\0' ? status->reason : message);
-	put_number(row, "NowMs", (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000);
 	return row;
+}
+
+void aliyun_put_preview(json_t *members, const struct control_preview *preview)
+{
+	json_t *costs = json_array();
+
+	for (uint32_t i = 0; i < preview->cost_count; i++) {
+		const struct control_cost *cost = &preview->costs[i];
+		json_t *row = json_object();
+
+		put_text(row, "Operation", cost->operation);
+		if (cost->bytes_known)
+			put_number(row, "BytesToMove", cost->move_bytes);
+		if (cost->time_known)
+			put(row, "ExpectedSeconds", json_real((double)cost->expected_ms / 1000));
+		if (cost->set_aside_known)
+			put_number(row, "SetAsideBytes", cost->set_aside_bytes);
+		if (cost->set_aside_zone[0] != '\0')
+			put_text(row, "SetAsideZoneId", cost->set_aside_zone);
+		json_array_append_new(costs, row);
+	}
+	if (preview->recovery_ms > 0) {
+		put_number(members, "RecoverPoint", preview->recovery_ms / 1000);
+		put_number(members, "RecoverPointAgeMs", preview->recovery_age_ms);
+	}
+	put_text(members, "PeerZoneId", preview->peer_zone);
+	put(members, "PeerAnswered", json_boolean(preview->peer_answered));
+	put(members, "Operations", costs);
 }
 
 /* The role of the region that was asked for; with both disks in one region, this site's. */

@@ -101,6 +101,8 @@ static void call_on_answer(void *data, const struct control_answer *answer)
 	members = json_object();
 	if (call->operation->id_name != NULL)
 		json_object_set_new(members, call->operation->id_name, json_string(answer->id));
+	if (answer->preview != NULL)
+		aliyun_put_preview(members, answer->preview);
 	call_send(call, MHD_HTTP_OK, members);
 }
 

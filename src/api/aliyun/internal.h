@@ -64,6 +64,9 @@ const char *aliyun_need(const struct http_request *request, const char *name, st
 bool aliyun_read_number(const struct http_request *request, const char *name, uint64_t min, uint64_t max, uint64_t otherwise,
 			uint64_t *out_number, struct aliyun_error *error);
 
+/* The members of the answer to a preview. */
+void aliyun_put_preview(json_t *members, const struct control_preview *preview);
+
 json_t *aliyun_describe_regions(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
 json_t *aliyun_describe_disks(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
 json_t *aliyun_describe_pairs(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
