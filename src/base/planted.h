@@ -28,7 +28,9 @@
 	X(DEMOTED_UNSYNCED, "a side gives up the lead with writes that are not on stable storage") \
 	X(READ_BACK_TRUSTED, "a record read back after a kill is acted upon before it is stable") \
 	X(SWITCHOVER_HOLDS_NOTHING, "writes go on during a switchover's last epoch") \
-	X(HASHES_NOT_COMPARED, "blocks that were to be compared count as the same")
+	X(HASHES_NOT_COMPARED, "blocks that were to be compared count as the same") \
+	X(DIVERGENCE_UNSYNCED, "what was saved of a divergence is not on stable storage when its blocks are overwritten") \
+	X(DIVERGENCE_TORN_TRUSTED, "what was saved of a divergence is taken from the file after a power cut without a look at it")
 
 enum planted {
 	PLANTED_NOTHING,

@@ -20,6 +20,9 @@ static void print_disk(const json_t *row)
 	       row_text(more, "Path"), row_text(more, "Kind"));
 	for (size_t i = 0; i < json_array_size(uris); i++)
 		printf("NBD       %s\n", json_string_value(json_array_get(uris, i)));
+	uris = json_object_get(more, "DivergedNbdUris");
+	for (size_t i = 0; i < json_array_size(uris); i++)
+		printf("as it was %s\n", json_string_value(json_array_get(uris, i)));
 	if (row_text(more, "Failure")[0] != 0)
 		printf("FAILED    %s\n", row_text(more, "Failure"));
 }

@@ -46,7 +46,7 @@ static void print_rows(const struct invocation *invocation, const json_t *rows)
 static void print_row(const struct invocation *invocation, const json_t *row)
 {
 	const json_t *more = json_object_get(row, "Offsite"), *pairs = json_object_get(row, "PairIds");
-	char age[32], dirty[32];
+	char age[32], dirty[32], kept[32];
 
 	printf("%-15s %s\nname            %s\nstate           %s\nfrom            %s %s\nto              %s %s\n",
 	       invocation->command->noun, row_text(row, id_key(invocation)),
@@ -59,6 +59,11 @@ static void print_row(const struct invocation *invocation, const json_t *row)
 		printf("pair            %s\n", json_string_value(json_array_get(pairs, i)));
 	if (row_text(row, "ReplicaGroupId")[0] != 0 && !is_group(invocation))
 		printf("group           %s\n", row_text(row, "ReplicaGroupId"));
+	if (strcmp(row_text(more, "Divergence"), "kept") == 0)
+		printf("kept aside      %s: what only this site held when it gave up the lead, until \"offsite %s discard\"\n",
+		       text_size(row_number(more, "DivergenceBytes"), kept), invocation->command->noun);
+	else if (row_text(more, "Divergence")[0] != 0)
+		printf("kept aside      nothing any more: it was too large, or could not be written\n");
 	if (row_text(more, "Reason")[0] != 0)
 		printf("message         %s\n", row_text(more, "Reason"));
 }

@@ -54,6 +54,7 @@ enum control_operation {
 	CONTROL_REPROTECT_PAIR,
 	CONTROL_SWITCHOVER_PAIR,
 	CONTROL_SCRUB_PAIR,
+	CONTROL_DISCARD_PAIR, /* what either site keeps of its divergence */
 	CONTROL_PREVIEW_PAIR, /* changes nothing; the answer has `preview` */
 	CONTROL_DELETE_PAIR,
 	CONTROL_CREATE_GROUP,
@@ -65,6 +66,7 @@ enum control_operation {
 	CONTROL_REPROTECT_GROUP,
 	CONTROL_SWITCHOVER_GROUP,
 	CONTROL_SCRUB_GROUP,
+	CONTROL_DISCARD_GROUP,
 	CONTROL_PREVIEW_GROUP,
 	CONTROL_DELETE_GROUP,
 	CONTROL_OPERATIONS,
@@ -145,6 +147,7 @@ struct control_disk {
 	char instance[CONTROL_ID_SIZE];
 	char pair[CONTROL_ID_SIZE];      /* "" when in none */
 	char failure[160];               /* "" or why the disk failed */
+	bool diverged_kept;              /* as it was when this site gave up the lead, it is exported, too */
 	uint64_t created_s, attached_s, detached_s; /* wall clock, seconds; 0: never */
 };
 

@@ -180,6 +180,7 @@ void on_grow(struct debt *debt, const json_t *message);
 void operate_create_pair(struct call *call);
 void operate_create_group(struct call *call);
 void operate_replica(struct call *call);
+void operate_discard(struct call *call);
 void operate_member(struct call *call);
 void operate_limit_peer(struct call *call);
 int limits_resume(struct control *control, struct error *error);

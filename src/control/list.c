@@ -48,6 +48,14 @@ static size_t page_room(const struct control_filter *filter)
 	return filter->count < PAGE_MAX ? filter->count : PAGE_MAX;
 }
 
+/* Of a pair in a group, the group's. */
+static const struct replica *unit_of(struct control *control, const struct replica *replica)
+{
+	const struct replica *group = replica->group[0] == 0 ? NULL : replica_find(control, replica->group, true);
+
+	return group != NULL ? group : replica;
+}
+
 int control_list_disks(struct control *control, const struct control_filter *filter, struct control_list *out_list)
 {
 	*out_list = (struct control_list){ .disks = memory_new(page_room(filter), sizeof(struct control_disk)) };
@@ -77,6 +85,7 @@ int control_list_disks(struct control *control, const struct control_filter *fil
 		memcpy(row->instance, disk->instance, sizeof row->instance);
 		memcpy(row->failure, disk->failure, sizeof row->failure);
 		snprintf(row->pair, sizeof row->pair, "%s", pair == NULL ? "" : pair->id);
+		row->diverged_kept = pair != NULL && unit_of(control, pair)->status.divergence_kept;
 		row->adopted = disk->adopted;
 		row->size = disk->size;
 		row->state = (enum disk_state)disk->state;
@@ -110,14 +119,6 @@ static bool replica_matches(struct control *control, const struct control_filter
 	if (is_given(filter->group) && strcmp(strcmp(filter->group, "-") == 0 ? "" : filter->group, replica->group) != 0)
 		return false;
 	return filter->state < 0 || replica->state == (uint64_t)filter->state;
-}
-
-/* Of a pair in a group, the group's. */
-static const struct replica *unit_of(struct control *control, const struct replica *replica)
-{
-	const struct replica *group = replica->group[0] == 0 ? NULL : replica_find(control, replica->group, true);
-
-	return group != NULL ? group : replica;
 }
 
 /* While nothing has changed since the recovery point it is as good as now; the status told last may be some time old. */

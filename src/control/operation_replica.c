@@ -321,6 +321,11 @@ static void reprotect(struct call *call, struct replica *replica)
 
 static void switchover(struct call *call, struct replica *replica)
 {
+	if (replica->status.divergence_kept) {
+		call_end(call, REFUSE_NOT_ALLOWED, "site %s still keeps what only it held before the last reprotect: save what you "
+			 "need of it, and discard it", call->control->config.site.zone);
+		return;
+	}
 	change_begin(call, replica, CHANGE_SWITCHOVER);
 }
 
@@ -338,6 +343,40 @@ static void on_scrub_begun(struct control *control, void *data, const struct err
 static void scrub(struct call *call, struct replica *replica)
 {
 	unit_command(call->control, SHARD_UNIT_SCRUB, replica->id, false, on_scrub_begun, call);
+}
+
+/* --- what is kept of a divergence --- */
+
+static void on_discarded(struct control *control, void *data, const struct error *error)
+{
+	(void)control;
+	if (error->code == 0)
+		call_end(data, REFUSE_NONE, "%s", "");
+	else
+		call_end(data, error->code == -EAGAIN ? REFUSE_INVALID_STATUS : REFUSE_STORAGE, "%s", error->text);
+}
+
+/* It is at one of the two sites; the call says which site was asked already, so that it goes over the link once. */
+void operate_discard(struct call *call)
+{
+	bool is_group = call->request.operation == CONTROL_DISCARD_GROUP;
+	const char *id = is_group ? call->request.group : call->request.pair;
+	struct replica *replica = replica_find(call->control, id, is_group);
+
+	if (replica == NULL) {
+		call_end(call, is_group ? REFUSE_NO_SUCH_GROUP : REFUSE_NO_SUCH_PAIR, "there is no %s %s",
+			 is_group ? "group" : "pair", id);
+		return;
+	}
+	memcpy(call->made_id, replica->id, sizeof call->made_id);
+	if (replica->status.divergence_kept) {
+		unit_command(call->control, SHARD_UNIT_DISCARD, replica->id, false, on_discarded, call);
+	} else if (call->request.zone[0] == 0) {
+		memcpy(call->request.zone, replica_peer(call->control, replica), sizeof call->request.zone);
+		call_forward(call, call->request.zone);
+	} else {
+		call_end(call, REFUSE_INVALID_STATUS, "neither site keeps anything of a divergence of %s", id);
+	}
 }
 
 /* --- delete --- */

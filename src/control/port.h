@@ -29,6 +29,7 @@ enum shard_command_kind {
 	SHARD_UNIT_DEMOTE,
 	SHARD_UNIT_PROMOTE,
 	SHARD_UNIT_SCRUB,
+	SHARD_UNIT_DISCARD, /* what is kept of its divergence */
 	SHARD_UNIT_REMOVE,
 	SHARD_PEER_LIMIT,
 	SHARD_MESSAGE, /* to the peer's control */

@@ -49,6 +49,7 @@ static const struct config_key keys[] = {
 	SITE("limits", "kept_bytes", config_value_size, limits.kept_bytes_max, MIB, TIB),
 	SITE("limits", "window_bytes", config_value_size, limits.window_bytes_max, MIB, TIB),
 	SITE("limits", "staging_bytes", config_value_size, limits.staging_bytes_max, MIB, 1024 * TIB),
+	SITE("limits", "divergence_bytes", config_value_size, limits.divergence_bytes_max, 0, 8 * TIB),
 	SITE("limits", "cycle_ms", config_value_number, limits.cycle_ms_min, 10, 3600000),
 	SITE("limits", "pairs_per_group", config_value_number, pairs_per_group, 1, ENGINE_UNIT_DISKS_MAX),
 	PEER("region", config_value_id, region, 0, 0),

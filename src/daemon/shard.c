@@ -40,6 +40,8 @@ static void shard_on_unit(void *data, const struct unit_status *status)
 
 	mail->u.unit = *status;
 	mailbox_put(shard->core.mailbox, mail);
+	if (status->divergence_kept || !list_is_empty(&shard->core.views))
+		shard_core_export_diverged(&shard->core);
 }
 
 static void shard_on_link(void *data, const char *peer, bool up, const char *reason)
@@ -209,6 +211,7 @@ int shard_start(const struct shard_options *options, struct shard **out_shard, s
 	shard->options = options;
 	shard->core.mailbox = options->mailbox;
 	list_init(&shard->core.disks);
+	list_init(&shard->core.views);
 	snprintf(shard->core.directory, sizeof(shard->core.directory), "%s", options->directory);
 	sem_init(&shard->started, 0, 0);
 	code = -pthread_create(&shard->thread, NULL, shard_run, shard);

@@ -39,6 +39,14 @@ struct shard_disk {
 	bool adopted;
 };
 
+/* A disk as it was when this side gave up the lead: its export. */
+struct shard_view {
+	struct list link; /* of shard_core.views */
+	char disk_id[ENGINE_ID_SIZE];
+	struct disk *view;
+	bool ending;
+};
+
 struct shard_work *shard_work_new(struct shard_core *core, const struct shard_command *command)
 {
 	struct shard_work *work = memory_new(1, sizeof(*work));
@@ -299,6 +307,68 @@ static int run_disk_grow(struct shard_core *core, struct shard_work *work, struc
 	return engine_grow_disk(core->engine, work->command.u.disk.id, work->command.u.disk.size, error);
 }
 
+/* --- what was kept of a divergence --- */
+
+static struct shard_view *core_find_view(struct shard_core *core, const char *id)
+{
+	list_for_each(entry, &core->views) {
+		struct shard_view *view = container_of(entry, struct shard_view, link);
+
+		if (strcmp(view->disk_id, id) == 0)
+			return view;
+	}
+	return NULL;
+}
+
+static void view_free(struct shard_view *view)
+{
+	disk_close(view->view);
+	list_remove(&view->link);
+	free(view);
+}
+
+static void on_view_ended(void *data)
+{
+	view_free(data);
+}
+
+static void view_open(struct shard_core *core, const char *id)
+{
+	struct disk *disk = engine_open_diverged(core->engine, id);
+	struct shard_view *view;
+	struct error error;
+
+	if (disk == NULL)
+		return;
+	if (nbd_server_export(core->nbd, disk, "as it was when this site gave up the lead", true, &error) < 0) {
+		disk_close(disk);
+		return;
+	}
+	view = memory_new(1, sizeof(*view));
+	view->view = disk;
+	snprintf(view->disk_id, sizeof(view->disk_id), "%s", id);
+	list_append(&core->views, &view->link);
+	log_event(LOG_WARNING, "nbd.diverged_exported", "export=%s", disk_id(disk));
+}
+
+void shard_core_export_diverged(struct shard_core *core)
+{
+	list_for_each(entry, &core->views) {
+		struct shard_view *view = container_of(entry, struct shard_view, link);
+
+		if (view->ending || engine_keeps_diverged(core->engine, view->disk_id))
+			continue;
+		view->ending = true;
+		nbd_server_unexport(core->nbd, disk_id(view->view), on_view_ended, view);
+	}
+	list_for_each(entry, &core->disks) {
+		const struct shard_disk *disk = container_of(entry, struct shard_disk, link);
+
+		if (engine_keeps_diverged(core->engine, disk->id) && core_find_view(core, disk->id) == NULL)
+			view_open(core, disk->id);
+	}
+}
+
 /* --- units --- */
 
 static int run_unit_open(struct shard_core *core, struct shard_work *work, struct error *error)
@@ -336,9 +406,17 @@ static int run_unit_scrub(struct shard_core *core, struct shard_work *work, stru
 	return engine_scrub_unit(core->engine, work->command.u.unit.id, error);
 }
 
+static int run_unit_discard(struct shard_core *core, struct shard_work *work, struct error *error)
+{
+	return engine_discard_divergence(core->engine, work->command.u.unit.id, error);
+}
+
 static int run_unit_remove(struct shard_core *core, struct shard_work *work, struct error *error)
 {
-	return engine_remove_unit(core->engine, work->command.u.unit.id, error);
+	int code = engine_remove_unit(core->engine, work->command.u.unit.id, error);
+
+	shard_core_export_diverged(core);
+	return code;
 }
 
 static int run_peer_limit(struct shard_core *core, struct shard_work *work, struct error *error)
@@ -375,6 +453,7 @@ static run_function *const runs[SHARD_COMMANDS] = {
 	[SHARD_UNIT_DEMOTE] = run_unit_demote,
 	[SHARD_UNIT_PROMOTE] = run_unit_promote,
 	[SHARD_UNIT_SCRUB] = run_unit_scrub,
+	[SHARD_UNIT_DISCARD] = run_unit_discard,
 	[SHARD_UNIT_REMOVE] = run_unit_remove,
 	[SHARD_PEER_LIMIT] = run_peer_limit,
 	[SHARD_MESSAGE] = run_message,
@@ -404,6 +483,8 @@ void shard_core_run(struct shard_work *work)
 
 void shard_core_fini(struct shard_core *core)
 {
+	list_for_each(entry, &core->views)
+		view_free(container_of(entry, struct shard_view, link));
 	list_for_each(entry, &core->disks) {
 		struct shard_disk *record = container_of(entry, struct shard_disk, link);
 

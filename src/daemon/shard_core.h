@@ -21,6 +21,7 @@ struct shard_core {
 	struct mailbox *mailbox;
 	char directory[CONFIG_PATH_SIZE]; /* the data folder */
 	struct list disks;                /* struct shard_disk */
+	struct list views;                /* struct shard_view */
 };
 
 /* Copies the command to the heap, to be handed to shard_core_run. */
@@ -28,6 +29,9 @@ struct shard_work *shard_work_new(struct shard_core *core, const struct shard_co
 
 /* Takes the work and carries it out: its answer goes to the mailbox now or later. */
 void shard_core_run(struct shard_work *work);
+
+/* What a unit keeps of its divergence is exported, read-only, for as long as it is kept. After whatever may have changed that. */
+void shard_core_export_diverged(struct shard_core *core);
 
 /* Frees the disks' records and the commands that still wait. After the engine is gone. */
 void shard_core_fini(struct shard_core *core);

@@ -174,6 +174,7 @@ static void on_applied(struct record_write *write, int result)
 	/* Gives the space back; that it may fail costs nothing. */
 	env_file_resize(unit->receiver.stages[unit->applier.stage], 0);
 	log_event(LOG_DEBUG, "unit.applied", "unit=%s epoch=%llu", unit->spec.id, (unsigned long long)unit->applier.epoch);
+	unit_tell(unit, true);
 	apply_end(unit, 0, "");
 }
 
@@ -207,6 +208,8 @@ static void on_frame_applied(struct unit *unit, void *data, int result)
 	apply_pump(unit);
 }
 
+static void on_frame_saved(struct unit *unit, int result);
+
 static void on_stage_read(struct env_io *io, int result)
 {
 	struct unit *unit = io->data;
@@ -231,9 +234,85 @@ static void on_stage_read(struct env_io *io, int result)
 		abort();
 	memcpy(copy, applier->buffer, FRAME_HEADER_SIZE + header.payload_size);
 	applier->offset += FRAME_HEADER_SIZE + header.payload_size;
+	if (applier->saving && unit->divergence != NULL) {
+		applier->saved_frame = copy;
+		divergence_save(unit, applier->epoch, copy, on_frame_saved);
+		return;
+	}
+	if (applier->saving) { /* discarded meanwhile */
+		free(copy);
+		apply_pump(unit);
+		return;
+	}
 	applier->frames++;
 	apply_frame(unit, copy, on_frame_applied, NULL);
 	apply_pump(unit);
+}
+
+/* --- the first pass, while a divergence is kept: what the epoch overwrites is saved --- */
+
+static void apply_write(struct unit *unit)
+{
+	unit->applier.saving = false;
+	unit->applier.offset = 0;
+	apply_pump(unit);
+}
+
+static void on_given_up(struct record_write *write, int result)
+{
+	struct unit *unit = write->data;
+
+	if (result < 0) {
+		apply_end(unit, result, "writing the unit's record");
+		return;
+	}
+	divergence_end(unit, true);
+	apply_write(unit);
+}
+
+/* The record first: without it a restart would take what is overwritten from now on for what was there. */
+static void give_up_divergence(struct unit *unit, int result)
+{
+	log_event(LOG_ERROR, "unit.divergence_given_up", "unit=%s bytes=%llu reason=\"%s\"", unit->spec.id,
+		  (unsigned long long)divergence_bytes(unit),
+		  result == -EFBIG ? "it has outgrown divergence_bytes" : error_meaning(result));
+	unit->record.divergence = RECORD_DIVERGENCE_GIVEN_UP;
+	record_write(&unit->file, &unit->applier.record_write, &unit->record, on_given_up, unit);
+}
+
+static void on_saved_synced(struct unit *unit, int result)
+{
+	unit->applier.reading = false;
+	if (result < 0)
+		give_up_divergence(unit, result);
+	else
+		apply_write(unit);
+}
+
+static void on_frame_saved(struct unit *unit, int result)
+{
+	struct applier *applier = &unit->applier;
+
+	free(applier->saved_frame);
+	applier->saved_frame = NULL;
+	if (result == -ENOSPC) {
+		applier->result = result;
+		apply_pump(unit);
+	} else if (result < 0) {
+		give_up_divergence(unit, result);
+	} else {
+		apply_pump(unit);
+	}
+}
+
+static void saving_done(struct unit *unit)
+{
+	if (unit->divergence == NULL) {
+		apply_write(unit);
+		return;
+	}
+	unit->applier.reading = true; /* nothing else meanwhile */
+	divergence_sync(unit, on_saved_synced);
 }
 
 static void apply_pump(struct unit *unit)
@@ -255,6 +334,10 @@ static void apply_pump(struct unit *unit)
 	}
 	if (applier->frames > 0)
 		return;
+	if (applier->result == 0 && applier->saving) {
+		saving_done(unit);
+		return;
+	}
 	if (applier->result < 0)
 		apply_end(unit, applier->result, "applying the newest recovery point");
 	else {
@@ -278,6 +361,7 @@ void apply_start(struct unit *unit)
 	applier->offset = 0;
 	applier->result = 0;
 	applier->frames = 0;
+	applier->saving = unit->divergence != NULL;
 	applier->began_ns = env_now_ns(unit->engine->env);
 	applier->buffer = memory_resize(NULL, 1, applier->size < APPLY_READ_MAX ? applier->size : APPLY_READ_MAX);
 	apply_pump(unit);

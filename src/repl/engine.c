@@ -18,6 +18,7 @@ const struct engine_limits engine_limits_default = {
 	.window_bytes_max = UINT64_C(16) << 20,
 	.staging_bytes_max = UINT64_C(1) << 40,
 	.cycle_ms_min = 500,
+	.divergence_bytes_max = UINT64_C(10) << 30,
 	.tick_ms = 1000,
 };
 
@@ -347,5 +348,63 @@ int engine_remove_disk(struct engine *engine, const char *id, struct error *erro
 	list_remove(&slot->entry);
 	disk_close(slot->disk);
 	free(slot);
+	return 0;
+}
+
+/* --- what a side held alone --- */
+
+static struct unit *unit_of_disk(struct engine *engine, const char *id, uint32_t *out_index)
+{
+	list_for_each(entry, &engine->units) {
+		struct unit *unit = container_of(entry, struct unit, entry);
+
+		for (uint32_t i = 0; i < unit->spec.disk_count; i++) {
+			if (strcmp(disk_id(unit->disks[i].disk), id) != 0)
+				continue;
+			*out_index = i;
+			return unit;
+		}
+	}
+	return NULL;
+}
+
+bool engine_keeps_diverged(struct engine *engine, const char *disk)
+{
+	uint32_t index;
+	const struct unit *unit = unit_of_disk(engine, disk, &index);
+
+	return unit != NULL && unit->divergence != NULL && unit->step != STEP_LOADING;
+}
+
+struct disk *engine_open_diverged(struct engine *engine, const char *id)
+{
+	uint32_t index;
+	struct unit *unit = unit_of_disk(engine, id, &index);
+	struct backend *view = unit == NULL ? NULL : divergence_view(unit, index);
+	char name[ENGINE_ID_SIZE], metadata[sizeof engine->directory + ENGINE_ID_SIZE + 16];
+	struct disk *disk;
+
+	if (view == NULL)
+		return NULL;
+	snprintf(name, sizeof name, "%s.diverged", id);
+	snprintf(metadata, sizeof metadata, "%s/units/%s", engine->directory, name); /* no file: it is never tracked */
+	if (disk_open(engine->env, name, metadata, view, &disk, NULL) < 0)
+		return NULL;
+	disk_set_writable(disk, false);
+	return disk;
+}
+
+int engine_discard_divergence(struct engine *engine, const char *id, struct error *error)
+{
+	struct unit *unit = unit_find(engine, id);
+
+	if (unit == NULL)
+		return error_set(error, -ENOENT, "unit %s is not open here", id);
+	if (unit->step != STEP_NONE)
+		return error_set(error, -EAGAIN, "unit %s is still busy: try again", id);
+	/* The next record that is written says so; until then a file that is missing does. */
+	unit->record.divergence = RECORD_DIVERGENCE_NONE;
+	divergence_end(unit, true);
+	unit_tell(unit, true);
 	return 0;
 }

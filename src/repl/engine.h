@@ -76,6 +76,7 @@ struct unit_status {
 	uint64_t done_bytes;      /* of them done */
 	uint64_t rate_bytes;      /* per second, over the last seconds, as shipped or received */
 	uint64_t link_rate_bytes; /* per second, when the link was last kept busy for a while, either way; 0: not known yet */
+	uint64_t applied_epoch;   /* secondary: newest that is wholly in place */
 	uint64_t apply_bytes;     /* secondary: of the newest recovery point, not in place yet; a failover waits for them */
 	uint64_t apply_rate_bytes;/* per second, of the last apply; 0: not known yet */
 	uint64_t shipped_bytes;   /* since start of the daemon: frames' payloads to the peer */
@@ -84,6 +85,9 @@ struct unit_status {
 	uint64_t scrubbed_bytes, scrub_differences; /* of the last one: bytes looked at, blocks that differed */
 	uint64_t pause_ms;        /* how long the last switchover held writes at this side; 0: none yet */
 	uint64_t abandoned;       /* epochs given up and merged since start of the daemon */
+	bool divergence_kept;     /* the disks as they were when this side gave up the lead can be read */
+	bool divergence_given_up; /* could not be kept, or not any longer */
+	uint64_t divergence_bytes, divergence_wall_ms; /* size of its file; when it began */
 	char reason[160];         /* why it waits or failed, one sentence; "" when all is well */
 };
 
@@ -91,6 +95,7 @@ struct engine_limits {
 	uint64_t kept_bytes_max;      /* memory for old bytes of closed epochs, a unit */
 	uint64_t window_bytes_max;    /* shipped and not yet acknowledged, a link */
 	uint64_t staging_bytes_max;   /* staging file of one epoch at the secondary */
+	uint64_t divergence_bytes_max;/* file of what a side held alone when it gave up the lead, a unit; 0: none is kept */
 	uint32_t cycle_ms_min;        /* shortest cycle */
 	uint32_t tick_ms;             /* how often disks are looked after; marks are let go every tenth time */
 };
@@ -175,6 +180,12 @@ int engine_promote_unit(struct engine *engine, const char *id, uint64_t term_min
 /* Primary: compares both sides by hash from beginning to end, a slice a cycle, while everything goes on; a block that differs
  * is told loudly, and repaired by the same cycle. -EAGAIN when the unit is not in step. */
 int engine_scrub_unit(struct engine *engine, const char *id, struct error *error);
+/* What this side held alone when it gave up the lead is dropped; without it, nothing happens. Views of it answer -EIO from now
+ * on, and are to be closed. */
+int engine_discard_divergence(struct engine *engine, const char *id, struct error *error);
+/* The disk as it was then, read-only, as a disk of its own: "<id>.diverged", which the caller closes. NULL: nothing is kept. */
+struct disk *engine_open_diverged(struct engine *engine, const char *disk);
+bool engine_keeps_diverged(struct engine *engine, const char *disk);
 int engine_set_rpo(struct engine *engine, const char *id, uint32_t rpo_ms, struct error *error);
 /* False when unknown. */
 bool engine_unit_status(struct engine *engine, const char *id, struct unit_status *out_status);

@@ -12,6 +12,7 @@
 #include "disk/disk.h"
 #include "disk/epoch.h"
 #include "env/env.h"
+#include "repl/divergence.h"
 #include "repl/engine.h"
 #include "repl/link.h"
 #include "repl/pace.h"
@@ -173,6 +174,8 @@ struct applier {
 	bool reading;
 	int result;
 	uint64_t began_ns, rate_bytes;
+	bool saving;          /* a first pass over the epoch, for what it overwrites of a divergence */
+	uint8_t *saved_frame; /* that frame, being looked at */
 	uint8_t *buffer;
 	struct env_io io;
 	struct env_io *disk_ios;
@@ -213,6 +216,7 @@ struct unit {
 	uint64_t wish_term;
 	struct env_timer step_timer;
 	bool handed_over; /* STEP_DEMOTING: the other side holds every byte */
+	struct divergence *divergence; /* kept, or NULL: repl/divergence.h */
 	struct record record;
 	struct record_file file;
 	bool file_open;

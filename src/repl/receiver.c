@@ -255,6 +255,7 @@ static void on_committed(struct record_write *write, int result)
 		unit_fail(unit, "writing the commit record", result);
 		return;
 	}
+	write->record.divergence = unit->record.divergence; /* it may have been discarded meanwhile */
 	unit->record = write->record;
 	receiver->peer_committed = unit->record.committed;
 	log_event(LOG_DEBUG, "unit.recovery_point", "unit=%s epoch=%llu bytes=%llu", unit->spec.id,

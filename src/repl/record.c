@@ -12,7 +12,7 @@
 static const uint8_t record_magic[4] = { 'O', 'F', 'S', 'U' };
 
 #define VERSION 2u
-#define CHECKSUM_AT 136u
+#define CHECKSUM_AT 144u
 
 const char *record_condition_name(enum record_condition condition)
 {
@@ -43,6 +43,7 @@ void record_encode(const struct record *record, uint64_t sequence, uint8_t slot[
 	put_le64(slot + 112, record->floor);
 	put_le64(slot + 120, record->peer_copy);
 	put_le64(slot + 128, (uint64_t)record->wall_ahead_ms);
+	put_le32(slot + 136, (uint32_t)record->divergence);
 	put_le64(slot + CHECKSUM_AT, hash_xxh3(slot, CHECKSUM_AT));
 }
 
@@ -50,7 +51,7 @@ uint64_t record_decode(const uint8_t slot[RECORD_SLOT_SIZE], struct record *out_
 {
 	if (memcmp(slot, record_magic, sizeof record_magic) != 0 || get_le32(slot + 4) != VERSION ||
 	    get_le64(slot + CHECKSUM_AT) != hash_xxh3(slot, CHECKSUM_AT) || get_le32(slot + 40) >= RECORD_CONDITIONS ||
-	    get_le32(slot + 44) >= COPY_CONTENTS || get_le32(slot + 80) > 1)
+	    get_le32(slot + 44) >= COPY_CONTENTS || get_le32(slot + 80) > 1 || get_le32(slot + 136) >= RECORD_DIVERGENCES)
 		return 0;
 	memcpy(out_record->lineage, slot + 16, sizeof out_record->lineage);
 	out_record->term = get_le64(slot + 32);
@@ -68,6 +69,7 @@ uint64_t record_decode(const uint8_t slot[RECORD_SLOT_SIZE], struct record *out_
 	out_record->floor = get_le64(slot + 112);
 	out_record->peer_copy = get_le64(slot + 120);
 	out_record->wall_ahead_ms = (int64_t)get_le64(slot + 128);
+	out_record->divergence = (enum record_divergence)get_le32(slot + 136);
 	return get_le64(slot + 8);
 }
 

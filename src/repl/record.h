@@ -23,7 +23,9 @@
  *                               from an old backup
  *      120    8 peer_copy         of the other side's copy, 0: not known yet
  *      128    8 wall_ahead_ms     how far the clock of committed_wall_ms was ahead of this site's; signed
- *      136    8 checksum          XXH3 of bytes 0 to 135
+ *      136    4 divergence        enum record_divergence
+ *      140    4 zero
+ *      144    8 checksum          XXH3 of bytes 0 to 143
  * Unknown versions are refused. */
 #ifndef REPL_RECORD_H
 #define REPL_RECORD_H
@@ -36,7 +38,7 @@
 #include "wire/frame.h"
 
 #define RECORD_SLOT_SIZE 4096u
-#define RECORD_SIZE 144u
+#define RECORD_SIZE 152u
 
 enum record_condition {
 	RECORD_LEADING,     /* a primary */
@@ -45,6 +47,14 @@ enum record_condition {
 	RECORD_SUPERSEDED,  /* was a primary, the peer has a higher term */
 	RECORD_CONDITIONS,
 };
+/* What this side held alone when it gave up the lead: repl/divergence.h. */
+enum record_divergence {
+	RECORD_DIVERGENCE_NONE,
+	RECORD_DIVERGENCE_KEPT,
+	RECORD_DIVERGENCE_GIVEN_UP, /* it could not be kept, or not any longer */
+	RECORD_DIVERGENCES,
+};
+
 const char *record_condition_name(enum record_condition condition);
 
 struct record {
@@ -55,6 +65,7 @@ struct record {
 	uint64_t copy, peer_copy;
 	uint64_t committed, committed_wall_ms, applied;
 	int64_t wall_ahead_ms;
+	enum record_divergence divergence;
 	uint32_t stage;
 	uint32_t disk_count;
 	uint64_t staged_bytes;

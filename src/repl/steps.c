@@ -66,6 +66,8 @@ static void step_done(struct unit *unit)
 		log_event(LOG_WARNING, "unit.side", "unit=%s condition=%s epoch=%llu term=%llu", unit->spec.id,
 			  record_condition_name(unit->record.condition), (unsigned long long)unit->record.committed,
 			  (unsigned long long)unit->record.term);
+	if (unit->record.divergence != RECORD_DIVERGENCE_KEPT)
+		divergence_end(unit, true);
 	if (unit->handed_over) {
 		unit->handed_over = false;
 		unit->pause_ms = (env_now_ns(unit->engine->env) - unit->sender.hold_ns) / MS_NS;
@@ -112,6 +114,8 @@ static void step_change_sides(struct unit *unit)
 {
 	struct record *record = &unit->record;
 
+	if (unit->step != STEP_DEMOTING)
+		record->divergence = RECORD_DIVERGENCE_NONE; /* clients will write in place */
 	if (unit->step == STEP_FAILING_OVER) {
 		record->condition = RECORD_FAILED_OVER;
 		record->term++;
@@ -162,6 +166,29 @@ static void step_track(struct unit *unit, enum disk_track how)
 		disk_track(unit->disks[i].disk, unit->spec.lineage, how, &unit->kept, on_tracked, unit);
 }
 
+static void load_tracks(struct unit *unit, bool found)
+{
+	if (unit_leads(unit) || (unit->record.content == COPY_DIVERGED && !PLANTED(DIVERGENCE_FORGOTTEN))) {
+		step_track(unit, found ? DISK_TRACK_RESUME : DISK_TRACK_ALL);
+	} else if (!found) {
+		unit->record.term = 1;
+		step_write_record(unit);
+	} else {
+		step_done(unit);
+	}
+}
+
+static void on_divergence_loaded(struct unit *unit, int result)
+{
+	if (result < 0) { /* -ENOENT: it was discarded, and no record has been written since */
+		unit->record.divergence = result == -ENOENT ? RECORD_DIVERGENCE_NONE : RECORD_DIVERGENCE_GIVEN_UP;
+		if (result != -ENOENT)
+			log_event(LOG_ERROR, "unit.divergence_lost", "unit=%s code=%d", unit->spec.id, -result);
+		divergence_end(unit, false);
+	}
+	load_tracks(unit, true);
+}
+
 static void on_loaded(void *data, int result, bool found, const struct record *record)
 {
 	struct unit *unit = data;
@@ -178,14 +205,12 @@ static void on_loaded(void *data, int result, bool found, const struct record *r
 		found = false;
 		env_random(unit->engine->env, &unit->record.copy, sizeof unit->record.copy);
 	}
-	if (unit_leads(unit) || (unit->record.content == COPY_DIVERGED && !PLANTED(DIVERGENCE_FORGOTTEN))) {
-		step_track(unit, found ? DISK_TRACK_RESUME : DISK_TRACK_ALL);
-	} else if (!found) {
-		unit->record.term = 1;
-		step_write_record(unit);
-	} else {
-		step_done(unit);
+	if (unit->record.divergence == RECORD_DIVERGENCE_KEPT) {
+		divergence_load(unit, on_divergence_loaded);
+		return;
 	}
+	divergence_remove(unit);
+	load_tracks(unit, found);
 }
 
 /* Begins the opening; the record's condition has been preset from the role asked for. */
@@ -231,6 +256,32 @@ static void continue_taking_lead(struct unit *unit)
 		step_begin(unit, unit->wish == WISH_FAIL_OVER ? STEP_FAILING_OVER : STEP_PROMOTING, !diverged);
 }
 
+static void on_divergence_created(struct unit *unit, int result)
+{
+	unit->record.divergence = result == 0 ? RECORD_DIVERGENCE_KEPT : RECORD_DIVERGENCE_GIVEN_UP;
+	if (result < 0) {
+		log_event(LOG_ERROR, "unit.divergence_given_up", "unit=%s reason=\"its file cannot be made: %s\"", unit->spec.id,
+			  error_meaning(result));
+		divergence_end(unit, true);
+	}
+	step_change_sides(unit);
+}
+
+/* The other side's first epoch will overwrite what only this one holds: from now on it is kept as it is. */
+static void step_keep_divergence(struct unit *unit)
+{
+	bool alone = false;
+
+	for (uint32_t i = 0; i < unit->spec.disk_count; i++)
+		alone = alone || disk_dirty_blocks(unit->disks[i].disk) > 0;
+	if (alone && !unit->handed_over && unit->engine->limits.divergence_bytes_max > 0) {
+		divergence_create(unit, on_divergence_created);
+		return;
+	}
+	unit->record.divergence = RECORD_DIVERGENCE_NONE;
+	step_change_sides(unit);
+}
+
 static void on_demoted_synced(struct env_io *io, int result)
 {
 	struct unit *unit = io->data;
@@ -242,7 +293,7 @@ static void on_demoted_synced(struct env_io *io, int result)
 	if (--unit->tracking > 0)
 		return;
 	if (unit->step_result == 0) {
-		step_change_sides(unit);
+		step_keep_divergence(unit);
 		return;
 	}
 	for (uint32_t i = 0; i < unit->spec.disk_count; i++)
@@ -437,6 +488,7 @@ int engine_remove_unit(struct engine *engine, const char *id, struct error *erro
 	}
 	count = unit->spec.disk_count;
 	memcpy(disks, unit->disks, count * sizeof disks[0]);
+	divergence_end(unit, true);
 	unit_free(unit);
 	snprintf(path, sizeof path, "%s/units/%s.unit", engine->directory, id);
 	env_file_remove(engine->env, path);

@@ -139,7 +139,7 @@ void unit_status_fill(struct unit *unit, struct unit_status *out_status)
 		.state = unit->state, .consistent = record->content == COPY_POINT, .diverged = record->content == COPY_DIVERGED,
 		.term = record->term,
 		.epoch = unit_leads(unit) ? unit->sender.epoch : record->committed,
-		.recovery_epoch = record->committed, .recovery_wall_ms = record->committed_wall_ms,
+		.recovery_epoch = record->committed, .applied_epoch = record->applied, .recovery_wall_ms = record->committed_wall_ms,
 		.dirty_bytes = dirty, .total_bytes = unit->total_bytes, .done_bytes = unit->done_bytes,
 		.rate_bytes = now - unit->rate_mark_ns > 3 * RATE_NS ? 0 : unit->rate_bytes,
 		.link_rate_bytes = pace_rate(unit->peer), .apply_rate_bytes = unit->applier.rate_bytes,
@@ -154,6 +154,10 @@ void unit_status_fill(struct unit *unit, struct unit_status *out_status)
 	if (unit_follows(unit) && record->committed > record->applied)
 		out_status->apply_bytes = record->staged_bytes - (unit->applier.running ? unit->applier.offset : 0);
 	snprintf(out_status->id, sizeof out_status->id, "%s", unit->spec.id);
+	out_status->divergence_kept = unit->divergence != NULL && unit->step != STEP_LOADING;
+	out_status->divergence_given_up = record->divergence == RECORD_DIVERGENCE_GIVEN_UP;
+	out_status->divergence_bytes = divergence_bytes(unit);
+	out_status->divergence_wall_ms = divergence_wall_ms(unit);
 	snprintf(out_status->reason, sizeof out_status->reason, "%s", unit->reason);
 	if (out_status->idle && unit_leads(unit))
 		out_status->recovery_wall_ms = env_wall_ms(unit->engine->env);
@@ -216,6 +220,7 @@ void unit_free(struct unit *unit)
 	env_timer_stop(unit->engine->env, &unit->sender.timer);
 	env_timer_stop(unit->engine->env, &unit->step_timer);
 	full_sync_forget(unit);
+	divergence_end(unit, false);
 	receiver_fini(unit);
 	for (uint32_t i = 0; i < unit->spec.disk_count; i++) {
 		disk_on_dirty(unit->disks[i].disk, NULL, NULL);

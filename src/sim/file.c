@@ -23,6 +23,7 @@ struct sim_host *sim_host_new(void)
 
 	list_init(&host->files);
 	list_init(&host->memories);
+	list_init(&host->unlinked);
 	return host;
 }
 
@@ -45,6 +46,14 @@ static void file_free(struct sim_file *file)
 	free(file);
 }
 
+/* As an unlinked file: whoever has it open goes on with it. */
+static void file_unlink(struct sim_host *host, struct sim_file *file)
+{
+	list_remove(&file->entry);
+	file->path[0] = 0;
+	list_append(&host->unlinked, &file->entry);
+}
+
 static void memory_free(struct sim_memory *memory)
 {
 	list_remove(&memory->entry);
@@ -55,6 +64,8 @@ static void memory_free(struct sim_memory *memory)
 void sim_host_free(struct sim_host *host)
 {
 	list_for_each(entry, &host->files)
+		file_free(container_of(entry, struct sim_file, entry));
+	list_for_each(entry, &host->unlinked)
 		file_free(container_of(entry, struct sim_file, entry));
 	list_for_each(entry, &host->memories)
 		memory_free(container_of(entry, struct sim_memory, entry));
@@ -232,7 +243,7 @@ int env_file_remove(struct env *env, const char *path)
 
 	if (file == NULL)
 		return -ENOENT;
-	file_free(file);
+	file_unlink(env->host, file);
 	sim_boundary(env);
 	return 0;
 }

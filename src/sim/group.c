@@ -23,10 +23,23 @@ struct client_request {
 	uint8_t *bytes;
 };
 
+/* At a disk as it was when its side gave up the lead. */
+struct look {
+	struct disk_request request;
+	struct list entry;
+	struct group *group;
+	unsigned side, disk;
+	struct disk *view;
+	uint64_t wall_ms;
+	bool failing; /* files were when it began */
+	uint8_t *bytes;
+};
+
 void group_init(struct group *group, struct run *run, unsigned index)
 {
 	*group = (struct group){ .run = run, .index = index, .shape = &run->shapes[index] };
 	list_init(&group->requests);
+	list_init(&group->looks);
 	group->models[0] = model_new(group->shape->disk_count, group->shape->sizes, NULL, ++run->models);
 }
 
@@ -44,12 +57,23 @@ static void forget_model(struct group *group, unsigned side)
 	group->models[side] = NULL;
 }
 
+static void look_free(struct look *look)
+{
+	list_remove(&look->entry);
+	free(look->bytes);
+	free(look);
+}
+
 void group_free(struct group *group)
 {
+	list_for_each(entry, &group->looks)
+		look_free(container_of(entry, struct look, entry));
 	list_for_each(entry, &group->requests)
 		request_free(container_of(entry, struct client_request, entry));
 	forget_model(group, 0);
 	forget_model(group, 1);
+	for (unsigned side = 0; side < 2; side++)
+		site_forget_held(group_site(group, side), group->index);
 }
 
 struct site *group_site(struct group *group, unsigned side)
@@ -165,6 +189,66 @@ void group_write(struct group *group)
 	disk_submit(site_disk(group_site(group, side), group->index, disk), &request->request);
 }
 
+static void on_looked(struct disk_request *done, int result)
+{
+	struct look *look = done->data;
+	struct group *group = look->group;
+	struct site *site = group_site(group, look->side);
+	const struct site_unit *unit = group_unit(group, look->side);
+	bool kept = engine_keeps_diverged(site->engine, disk_id(site_disk(site, group->index, look->disk)));
+
+	if (result < 0 && kept && !look->failing && site->host->fault.code == 0)
+		run_fail(group->run, "what is kept of a divergence can be read", "a read of a view has failed");
+	/* Another one may be kept by now; and what was to be kept may not be known any more. */
+	if (result == 0 && unit->held[look->disk] != NULL && unit->held_wall_ms == look->wall_ms) {
+		group->run->result->looks++;
+		if (memcmp(look->bytes, unit->held[look->disk] + done->offset, done->length) != 0)
+			run_fail(group->run, "what is kept of a divergence is what was there", "a view shows other bytes");
+	}
+	disk_close(look->view);
+	look_free(look);
+}
+
+static void begin_look(struct group *group, unsigned side, unsigned index, bool whole)
+{
+	struct sim *sim = group->run->sim;
+	struct site *site = group_site(group, side);
+	struct disk *view = engine_open_diverged(site->engine, disk_id(site_disk(site, group->index, index)));
+	uint64_t size = group->shape->sizes[index], offset = whole ? 0 : sim_below(sim, size);
+	struct look *made;
+
+	if (view == NULL)
+		return;
+	made = memory_new(1, sizeof *made);
+	made->group = group;
+	made->side = side;
+	made->disk = index;
+	made->view = view;
+	made->wall_ms = group_unit(group, side)->status.divergence_wall_ms;
+	made->failing = site->host->fault.code != 0;
+	made->bytes = memory_new(1, size);
+	made->request = (struct disk_request){ .operation = DISK_READ, .offset = offset,
+		.length = whole ? size : 1 + sim_below(sim, size - offset), .buffer = made->bytes, .on_done = on_looked, .data = made };
+	list_append(&group->looks, &made->entry);
+	disk_submit(view, &made->request);
+}
+
+void group_look(struct group *group, bool whole)
+{
+	for (unsigned side = 0; side < 2; side++) {
+		for (unsigned i = 0; group_site(group, side)->env != NULL && i < group->shape->disk_count; i++)
+			begin_look(group, side, i, whole);
+	}
+}
+
+void group_discard(struct group *group)
+{
+	unsigned side = (unsigned)sim_below(group->run->sim, 2);
+
+	if (group_site(group, side)->env != NULL)
+		engine_discard_divergence(group_site(group, side)->engine, group_id(group), NULL);
+}
+
 /* --- faults --- */
 
 void group_after_crash(struct group *group, struct site *site, bool power)
@@ -182,6 +266,14 @@ void group_after_crash(struct group *group, struct site *site, bool power)
 			model_fail(group->models[side], request->number);
 		request_free(request);
 	}
+	list_for_each(entry, &group->looks) {
+		struct look *look = container_of(entry, struct look, entry);
+
+		if (look->side == side)
+			look_free(look);
+	}
+	if (site->host->sync_failed)
+		site_forget_held(site, group->index);
 	if ((side != group->leader && !group->split) || !site->units[group->index].leads) {
 		group->unsure |= power || site->host->sync_failed;
 		return;
@@ -510,7 +602,7 @@ bool group_is_in_step(struct group *group)
 	       list_is_empty(&group->requests) && site->env != NULL && follower->env != NULL &&
 	       engine_unit_status(site->engine, group_id(group), &status) && status.state == UNIT_CYCLING &&
 	       status.dirty_bytes == 0 && engine_unit_status(follower->engine, group_id(group), &theirs) &&
-	       theirs.state == UNIT_CYCLING;
+	       theirs.state == UNIT_CYCLING && theirs.applied_epoch == theirs.recovery_epoch;
 }
 
 void group_judge_end(struct group *group)

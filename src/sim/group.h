@@ -43,6 +43,7 @@ struct group {
 	bool readopt[2];         /* the side's disks lost a sync: what it holds is seen when it has been opened again */
 	bool unsure;             /* what a diverged follower holds is not known any more: its power was cut */
 	struct list requests;    /* of struct client_request, in flight */
+	struct list looks;       /* of struct look */
 	enum operation operation;
 	uint64_t term;           /* that the side taking the lead must reach; 0: not yet known */
 	bool asked;              /* OPERATION_SWITCHOVER: the command was given */
@@ -61,6 +62,9 @@ struct site *group_site(struct group *group, unsigned side);
 /* Something random that a client or an operator does. */
 void group_write(struct group *group);
 void group_flush(struct group *group);
+/* At what a side keeps of its divergence; whole: all of every disk. */
+void group_look(struct group *group, bool whole);
+void group_discard(struct group *group);
 void group_start_or_stop(struct group *group);
 void group_begin(struct group *group, enum operation operation);
 /* Takes the operation under way a step further, if it can be. */

@@ -58,6 +58,8 @@ static void break_files(struct run *run, struct site *site)
 		{ ".raw", SIM_READ, -EIO }, { ".raw", SIM_WRITE, -EIO }, { ".raw", SIM_SYNC, -EIO }, { ".stage1", SIM_SYNC, -EIO },
 		{ ".stage0", SIM_READ, -EIO }, { ".unit", SIM_WRITE, -EIO }, { ".unit", SIM_SYNC, -EIO },
 		{ ".intent", SIM_WRITE, -EIO }, { ".intent", SIM_SYNC, -EIO },
+		{ ".diverged", SIM_WRITE, -EIO }, { ".diverged", SIM_WRITE, -ENOSPC }, { ".diverged", SIM_SYNC, -EIO },
+		{ ".diverged", SIM_READ, -EIO },
 	};
 
 	site->host->fault = faults[sim_below(run->sim, sizeof faults / sizeof faults[0])];
@@ -92,6 +94,8 @@ static void look_after(struct run *run)
 	for (unsigned i = 0; i < run->group_count; i++) {
 		group_after_start(&run->groups[i]);
 		group_pursue(&run->groups[i]);
+		if (sim_chance(run->sim, 100))
+			group_look(&run->groups[i], false);
 	}
 }
 
@@ -132,6 +136,8 @@ static void step(struct run *run)
 	} else if (dice < 990) {
 		mend_files(run);
 		run_restart_failed(run);
+	} else if (dice < 991) {
+		group_discard(group);
 	}
 	look_after(run);
 	sim_run_until(sim, sim->now_ns + sim_below(sim, sim_chance(sim, 100) ? 400 * MS : 15 * MS));
@@ -176,8 +182,11 @@ static void heal(struct run *run)
 			run_fail(run, "promise 2, the sites come into step again",
 				 status->reason[0] != 0 ? status->reason : unit_state_name(status->state));
 	}
-	for (unsigned i = 0; i < run->group_count && !run->failed; i++)
+	for (unsigned i = 0; i < run->group_count && !run->failed; i++) {
 		group_judge_end(&run->groups[i]);
+		group_look(&run->groups[i], true);
+	}
+	sim_run_until(run->sim, run->sim->now_ns + SECOND);
 }
 
 static void shape_random(struct run *run, struct shape *shape)

@@ -50,6 +50,7 @@ struct sim_host {
 	bool sync_failed; /* a disk's sync has: what was written before it may be lost, though the cache shows it */
 	struct list files;    /* of struct sim_file */
 	struct list memories; /* of struct sim_memory */
+	struct list unlinked; /* of struct sim_file: removed, and open perhaps */
 };
 
 struct sim *sim_new(uint64_t seed);

@@ -2,9 +2,11 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "backend/backend.h"
+#include "base/memory.h"
 #include "disk/disk.h"
 
 static const char *const names[SITES_MAX] = { "north", "south", "west" };
@@ -20,11 +22,35 @@ bool site_has(const struct site *site, unsigned group)
 	return site->shapes[group].sites[0] == site->index || site->shapes[group].sites[1] == site->index;
 }
 
+void site_forget_held(struct site *site, unsigned group)
+{
+	for (unsigned i = 0; i < MODEL_DISKS_MAX; i++) {
+		free(site->units[group].held[i]);
+		site->units[group].held[i] = NULL;
+	}
+}
+
+/* Told when it has given up the lead, before anything of the new primary has come. */
+static void see_held(struct site *site, unsigned group, const struct unit_status *status)
+{
+	struct site_unit *unit = &site->units[group];
+
+	if (!status->divergence_kept || !status->diverged || status->divergence_wall_ms == unit->held_wall_ms)
+		return;
+	site_forget_held(site, group);
+	unit->held_wall_ms = status->divergence_wall_ms;
+	for (unsigned i = 0; i < site->shapes[group].disk_count; i++) {
+		unit->held[i] = memory_new(1, site->shapes[group].sizes[i]);
+		memcpy(unit->held[i], site_bytes(site, group, i), site->shapes[group].sizes[i]);
+	}
+}
+
 static void on_unit(void *data, const struct unit_status *status)
 {
 	struct site *site = data;
 	struct site_unit *unit = &site->units[status->id[3] - '0'];
 
+	see_held(site, (unsigned)(status->id[3] - '0'), status);
 	unit->role = status->role;
 	if (status->role == UNIT_SECONDARY)
 		unit->was_point = status->consistent;
@@ -103,6 +129,7 @@ void site_up(struct site *site)
 	limits.tick_ms = 40;
 	limits.kept_bytes_max = sim_below(site->sim, 3) == 0 ? 16384 : limits.kept_bytes_max;
 	limits.window_bytes_max = 65536;
+	limits.divergence_bytes_max = sim_below(site->sim, 4) == 0 ? sim_below(site->sim, 30) * 4096 : limits.divergence_bytes_max;
 	snprintf(directory, sizeof directory, "/%s", names[site->index]);
 	site->env = sim_process_start(site->sim, site->host);
 	site->engine = engine_new(site->env, directory, names[site->index], &limits, &events, site, NULL);
@@ -159,6 +186,7 @@ void site_rot(struct site *site, unsigned group, unsigned disk, uint64_t offset)
 {
 	char path[64];
 
+	site_forget_held(site, group);
 	disk_path(site, group, disk, path);
 	sim_file_rot(site->host, path, offset);
 }

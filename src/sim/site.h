@@ -24,6 +24,8 @@ struct site_unit {
 	enum unit_role role;   /* as last told, over restarts */
 	bool was_point;        /* as it was last seen following, it was at a recovery point */
 	struct unit_status status;
+	uint8_t *held[MODEL_DISKS_MAX]; /* what its disks held when it gave up the lead, while that is to be kept; or NULL */
+	uint64_t held_wall_ms;          /* when, as the engine says it: each is looked at once */
 	uint64_t proven_ns;    /* cut of the newest epoch known to be committed at the other side; 0: none */
 };
 
@@ -47,6 +49,8 @@ void site_kill(struct site *site);
 const char *site_unit_id(unsigned group);
 struct disk *site_disk(struct site *site, unsigned group, unsigned disk);
 const uint8_t *site_bytes(const struct site *site, unsigned group, unsigned disk);
+/* What is kept of a divergence is not known any more. */
+void site_forget_held(struct site *site, unsigned group);
 /* A bit of a disk turns, and nobody is told. */
 void site_rot(struct site *site, unsigned group, unsigned disk, uint64_t offset);
 

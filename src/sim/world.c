@@ -241,12 +241,16 @@ void sim_clock_jump(struct env *env, int64_t milliseconds)
 uint64_t sim_when(const struct sim *sim, uint64_t wall_ms)
 {
 	size_t slots = sizeof sim->walls / sizeof sim->walls[0];
+	uint64_t when = 0;
 
+	/* The first time in that millisecond: in between others may have read clocks that are set differently. */
 	for (uint64_t i = sim->wall_count; i > 0 && sim->wall_count - i < slots; i--) {
+		if (when != 0 && when - sim->walls[(i - 1) % slots].now_ns > MS)
+			break;
 		if (sim->walls[(i - 1) % slots].wall_ms == wall_ms)
-			return sim->walls[(i - 1) % slots].now_ns;
+			when = sim->walls[(i - 1) % slots].now_ns;
 	}
-	return 0;
+	return when;
 }
 
 void env_random(struct env *env, void *out, size_t size)

@@ -4,16 +4,20 @@ import os
 
 import pytest
 
-from offsite import ApiError, MIB, run, until
+from offsite import ApiError, MIB, run, until, wait_linked
 
 
 def write(disk, pattern, offset, length):
     run("qemu-io", "-f", "raw", "-c", f"write -P {pattern} {offset} {length}", "-c", "flush", disk.uri)
 
 
-def read(disk, pattern, offset, length):
-    answer = run("qemu-io", "-r", "-f", "raw", "-c", f"read -P {pattern} {offset} {length}", disk.uri)
+def read_at(uri, pattern, offset, length):
+    answer = run("qemu-io", "-r", "-f", "raw", "-c", f"read -P {pattern} {offset} {length}", uri)
     assert "Pattern verification failed" not in answer.stdout, answer.stdout
+
+
+def read(disk, pattern, offset, length):
+    read_at(disk.uri, pattern, offset, length)
 
 
 class Group:
@@ -139,6 +143,74 @@ def test_preview_says_what_a_change_would_cost(group):
     assert refused.value.status == 404, refused.value
 
 
+def reprotect_and_catch_up(group):
+    for disk in group.ours:
+        disk.detach()
+    group.call(group.south, "Reprotect")
+    group.wait("stopped")
+    group.call(group.south, "Start")
+    group.wait("normal")
+    group.wait_shipped(group.south)
+
+
+def diverged_uris(disk):
+    return disk.row()["Offsite"]["DivergedNbdUris"]
+
+
+def test_what_only_the_old_primary_held_is_kept_until_discarded(group):
+    fail_over(group)
+    reprotect_and_catch_up(group)
+    until("kept", lambda: group.row(group.north)["Offsite"]["Divergence"] == "kept" and
+          group.row(group.north)["Offsite"]["DivergenceBytes"] > 2 * MIB)
+
+    def check():
+        for number, disk in enumerate(group.ours):
+            uri = diverged_uris(disk)[0]
+            read_at(uri, 10 + number, 0, MIB)   # what both had
+            read_at(uri, 66, 2 * MIB, MIB)      # what it alone had
+            read_at(uri, 0, 4 * MIB, MIB)       # the survivor's writes are not in it
+            assert run("qemu-io", "-f", "raw", "-c", "write 0 4096", uri, ok=False).returncode != 0
+
+    check()
+    for number, copy in enumerate(group.theirs):
+        write(copy, 90 + number, 0, 8 * MIB)    # replication goes on below it
+    group.wait_shipped(group.south)
+    check()
+    group.north.kill()
+    group.north.start()
+    group.wait("normal")
+    until("exported again", lambda: all(diverged_uris(disk) for disk in group.ours))
+    check()
+    with pytest.raises(ApiError) as refused:
+        group.call(group.north, "Switchover")
+    assert "discard" in refused.value.message, refused.value
+    group.south.call("DiscardDiskReplicaGroupDivergence", ReplicaGroupId=group.id)
+    until("gone", lambda: not diverged_uris(group.ours[0]) and group.row(group.north)["Offsite"]["Divergence"] == "")
+    with pytest.raises(ApiError):
+        group.south.call("DiscardDiskReplicaGroupDivergence", ReplicaGroupId=group.id)
+    assert not list(group.north.folder.glob("units/*.diverged"))
+    group.wait_shipped(group.south)
+    group.call(group.north, "Switchover")
+    until("turned", lambda: group.direction(group.north)[0] == group.north.zone)
+    for number, disk in enumerate(group.ours):
+        disk.attach()
+        read(disk, 90 + number, 0, 8 * MIB)
+
+
+def test_a_divergence_beyond_its_bound_is_given_up_loudly(two_sites):
+    for one, other in (two_sites, two_sites[::-1]):
+        one.configure([other], extra="[limits]\ndivergence_bytes = 64K\n")
+        one.kill()
+        one.start()
+    wait_linked(*two_sites)
+    group = Group(*two_sites)
+    fail_over(group)
+    reprotect_and_catch_up(group)
+    until("said", lambda: group.row(group.north)["Offsite"]["Divergence"] == "given up")
+    assert "unit.divergence_given_up" in group.north.log() and not diverged_uris(group.ours[0])
+    assert not list(group.north.folder.glob("units/*.diverged"))
+
+
 def test_failover_right_after_a_start_knows_what_is_there(two_sites, tmp_path):
     """Before the engine has loaded a unit nobody may say that it has no recovery point, nor that it has one."""
     north, south = two_sites
@@ -226,6 +298,7 @@ def test_sites_killed_while_they_change_sides(group):
     group.wait("stopped")
     group.call(group.south, "Start")
     group.wait("normal")
+    group.south.call("DiscardDiskReplicaGroupDivergence", ReplicaGroupId=group.id)
     group.call(group.north, "Switchover")
     group.north.kill()
     group.north.start()

@@ -194,6 +194,9 @@ static json_t *row_status(const struct unit_status *status, const char *message)
 	put(row, "Scrubbing", json_boolean(status->scrubbing));
 	put_number(row, "ScrubbedBytes", status->scrubbed_bytes);
 	put_number(row, "ScrubDifferences", status->scrub_differences);
+	put_text(row, "Divergence", status->divergence_kept ? "kept" : status->divergence_given_up ? "given up" : "");
+	put_number(row, "DivergenceBytes", status->divergence_bytes);
+	put_number(row, "DivergenceWallMs", status->divergence_wall_ms);
 	put(row, "Idle", json_boolean(status->idle));
 	put_number(row, "Term", status->term);
 	put_number(row, "Epoch", status->epoch);
@@ -427,7 +430,7 @@ static void put_time(json_t *row, const char *name, uint64_t time_s)
 static json_t *uri_of(const char *pattern, const char *id)
 {
 	const char *mark = strstr(pattern, "{disk}");
-	char uri[256 + CONTROL_ID_SIZE];
+	char uri[256 + CONTROL_ID_SIZE + 16];
 
 	if (mark == NULL)
 		snprintf(uri, sizeof(uri), "%s%s", pattern, id);
@@ -439,8 +442,13 @@ static json_t *uri_of(const char *pattern, const char *id)
 static json_t *row_disk_own(const struct aliyun *aliyun, const struct control_disk *disk)
 {
 	json_t *row = json_object();
-	json_t *uris = json_array();
+	json_t *uris = json_array(), *diverged = json_array();
+	char name[CONTROL_ID_SIZE + 16];
 
+	snprintf(name, sizeof(name), "%s.diverged", disk->id);
+	for (size_t i = 0; i < 2 && disk->diverged_kept; i++)
+		if (aliyun->nbd_uris[i][0] != '\0')
+			json_array_append_new(diverged, uri_of(aliyun->nbd_uris[i], name));
 	/* There is an export only while the disk is attached. */
 	for (size_t i = 0; i < 2 && disk->state == DISK_STATE_IN_USE; i++)
 		if (aliyun->nbd_uris[i][0] != '\0')
@@ -450,6 +458,7 @@ static json_t *row_disk_own(const struct aliyun *aliyun, const struct control_di
 	put_text(row, "Path", disk->path);
 	put(row, "Adopted", json_boolean(disk->adopted));
 	put(row, "NbdUris", uris);
+	put(row, "DivergedNbdUris", diverged);
 	put_text(row, "PairId", disk->pair);
 	put_text(row, "Failure", disk->failure);
 	return row;

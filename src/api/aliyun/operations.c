@@ -44,6 +44,7 @@ static const struct aliyun_operation operations[] = {
 	EBS("ReprotectDiskReplicaPair", CONTROL_REPROTECT_PAIR, REGION, PAIR,
 	    TAKES("ReverseReplicate", ALIYUN_NO_FLAG, cancel), TOKEN),
 	EBS("SwitchoverDiskReplicaPair", CONTROL_SWITCHOVER_PAIR, REGION, PAIR, TOKEN), /* Offsite's own */
+	EBS("DiscardDiskReplicaPairDivergence", CONTROL_DISCARD_PAIR, REGION, PAIR, TOKEN), /* Offsite's own */
 	EBS("PreviewDiskReplicaPair", CONTROL_PREVIEW_PAIR, REGION, PAIR), /* Offsite's own */
 	EBS("ScrubDiskReplicaPair", CONTROL_SCRUB_PAIR, REGION, PAIR, TOKEN), /* Offsite's own */
 	EBS("DeleteDiskReplicaPair", CONTROL_DELETE_PAIR, REGION, PAIR, TOKEN),
@@ -57,6 +58,7 @@ static const struct aliyun_operation operations[] = {
 	EBS("ReprotectDiskReplicaGroup", CONTROL_REPROTECT_GROUP, REGION, GROUP,
 	    TAKES("ReverseReplicate", ALIYUN_NO_FLAG, cancel), TOKEN),
 	EBS("SwitchoverDiskReplicaGroup", CONTROL_SWITCHOVER_GROUP, REGION, GROUP, TOKEN), /* Offsite's own */
+	EBS("DiscardDiskReplicaGroupDivergence", CONTROL_DISCARD_GROUP, REGION, GROUP, TOKEN), /* Offsite's own */
 	EBS("PreviewDiskReplicaGroup", CONTROL_PREVIEW_GROUP, REGION, GROUP), /* Offsite's own */
 	EBS("ScrubDiskReplicaGroup", CONTROL_SCRUB_GROUP, REGION, GROUP, TOKEN), /* Offsite's own */
 	EBS("DeleteDiskReplicaGroup", CONTROL_DELETE_GROUP, REGION, GROUP, TOKEN),
