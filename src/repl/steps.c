@@ -348,9 +348,11 @@ void unit_step_continue(struct unit *unit)
 		       (follows && unit->record.content == COPY_PARTIAL);
 	else
 		done = follows;
-	if (done) { /* it is so already, or cannot be */
+	if (done) { /* it is so already, or cannot be: what else was asked for meanwhile goes on */
 		unit->wish = WISH_NONE;
 		unit_tell(unit, true);
+		if (unit->sender.started)
+			sender_start(unit);
 	} else if (unit->wish == WISH_DEMOTE) {
 		continue_giving_lead(unit);
 	} else if (follows) {

@@ -195,7 +195,8 @@ static void on_looked(struct disk_request *done, int result)
 	struct group *group = look->group;
 	struct site *site = group_site(group, look->side);
 	const struct site_unit *unit = group_unit(group, look->side);
-	bool kept = engine_keeps_diverged(site->engine, disk_id(site_disk(site, group->index, look->disk)));
+	bool kept = engine_keeps_diverged(site->engine, disk_id(site_disk(site, group->index, look->disk))) &&
+		    unit->status.divergence_wall_ms == look->wall_ms;
 
 	if (result < 0 && kept && !look->failing && site->host->fault.code == 0)
 		run_fail(group->run, "what is kept of a divergence can be read", "a read of a view has failed");
