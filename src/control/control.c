@@ -78,6 +78,7 @@ struct control *control_new(const struct control_config *config, struct catalog 
 	list_init(&control->commands);
 	list_init(&control->asks);
 	list_init(&control->tokens);
+	list_init(&control->openings);
 	if (record_load(control, error) < 0 || limits_resume(control, error) < 0 ||
 	    catalog_each(catalog, "token", on_token, control, error) < 0) {
 		control_free(control);
@@ -113,10 +114,16 @@ static void free_waiting(struct list *head)
 
 void control_free(struct control *control)
 {
+	struct list *entry;
+
 	free_all(&control->disks, offsetof(struct disk_record, entry));
 	free_all(&control->replicas, offsetof(struct replica, entry));
 	free_waiting(&control->commands);
 	free_waiting(&control->asks);
+	while ((entry = list_pop(&control->openings)) != NULL) {
+		free(container_of(entry, struct opening, entry)->data);
+		free(container_of(entry, struct opening, entry));
+	}
 	free_all(&control->tokens, offsetof(struct token, entry));
 	free(control->peers);
 	free(control);
@@ -133,8 +140,11 @@ uint32_t control_tick(struct control *control)
 		struct replica *replica = container_of(entry, struct replica, entry);
 
 		change_continue(control, replica);
+		if (replica->stale)
+			unit_close_stale(control, replica);
 		unit_delete_continue(control, replica); /* may free it */
 	}
+	unit_openings_continue(control);
 	return TICK_MS;
 }
 

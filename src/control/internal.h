@@ -34,6 +34,9 @@ struct replica {
 	uint64_t rank, version; /* the copy with the higher (rank, version) is the newer; rank grows with each failover */
 	uint64_t change;        /* enum change */
 	bool enable_rtc;
+	bool synced;            /* a pair: its secondary disk has held a committed copy; a unit: its members have, as this unit */
+	bool compare;           /* its unit begins with a comparison: see unit_spec in repl/engine.h */
+	uint64_t point_epoch, point_ms;
 	/* of a pair */
 	char group[CONTROL_ID_SIZE], source_disk[CONTROL_ID_SIZE], destination_disk[CONTROL_ID_SIZE];
 	/* not stored */
@@ -43,6 +46,8 @@ struct replica {
 	uint64_t state_before; /* of a failover asked for since the daemon's start; else PAIR_CREATING */
 	uint64_t change_term, change_retry_ms; /* the term to lead with, 0: not known yet; when to try the next step again */
 	bool opened;    /* the shard has its unit */
+	bool stale;     /* the shard may still have the unit it had with other members */
+	bool closing;   /* and has been told to close it */
 	bool unit_gone; /* deleting: our half is done */
 	bool peer_gone; /* deleting: the peer's half is done */
 	bool busy;      /* an operation on it waits for the shard or the peer */
@@ -65,6 +70,15 @@ struct peer {
 	struct control_site site;
 	bool linked;
 	uint64_t limit; /* bytes a second, 0: none */
+};
+
+/* An opening that waits until the unit its disks were in before has been closed, at most until the deadline. */
+struct opening {
+	struct list entry;
+	char id[CONTROL_ID_SIZE];
+	uint64_t deadline_ms;
+	command_done *on_done;
+	void *data;
 };
 
 /* A call on its way. */
@@ -98,6 +112,7 @@ struct control {
 	struct list disks, replicas;   /* in order of creation */
 	struct list commands, asks;    /* of struct waiting */
 	struct list tokens;
+	struct list openings;          /* of struct opening: units that wait for the one before them to be closed */
 	uint64_t next_id;
 	uint64_t tick_ms;
 };
@@ -191,6 +206,9 @@ bool unit_make_spec(struct control *control, struct replica *replica, struct uni
 void unit_open(struct control *control, struct replica *replica, command_done *on_done, void *data);
 void unit_command(struct control *control, enum shard_command_kind kind, const char *id, bool one_shot, command_done *on_done,
 		  void *data);
+/* With other members it is another unit: the shard's is closed, at leisure. */
+void unit_close_stale(struct control *control, struct replica *replica);
+void unit_openings_continue(struct control *control);
 void unit_delete_continue(struct control *control, struct replica *replica);
 void unit_resume_all(struct control *control);
 

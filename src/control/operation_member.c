@@ -14,16 +14,39 @@ static void unit_begin_anew(struct control *control, struct replica *replica)
 	replica->lineage[0] = 0;
 	replica->opened = false;
 	memset(&replica->status, 0, sizeof replica->status);
-	unit_command(control, SHARD_UNIT_REMOVE, replica->id, false, NULL, NULL);
+	unit_close_stale(control, replica);
+}
+
+/* What the unit's next history begins with. Disks that were a copy already are compared, not copied again; that they are one only
+ * when all of them are, and hold nothing else. */
+static void unit_inherit(struct control *control, struct replica *replica, uint64_t epoch, uint64_t wall_ms, bool diverged)
+{
+	struct replica *members[ENGINE_UNIT_DISKS_MAX] = { replica };
+	uint32_t count = replica->is_group ? replica_members(control, replica->id, members, ENGINE_UNIT_DISKS_MAX) : 1, synced = 0;
+
+	for (uint32_t i = 0; i < count && i < ENGINE_UNIT_DISKS_MAX; i++)
+		synced += members[i]->synced;
+	replica->compare = synced > 0;
+	replica->point_epoch = synced == count && synced > 0 && !diverged ? epoch + 1 : 0;
+	replica->point_ms = replica->point_epoch > 0 ? wall_ms : 0;
+	if (replica->is_group)
+		replica->synced = false; /* told again once it is true of all of them */
 }
 
 static void member_store(struct call *call, struct replica *group, struct replica *pair)
 {
 	struct control *control = call->control;
+	const struct unit_status ours = group->status, theirs = pair->status;
+	uint64_t epoch = ours.recovery_epoch > theirs.recovery_epoch ? ours.recovery_epoch : theirs.recovery_epoch;
+	uint64_t wall_ms = ours.recovery_wall_ms > 0 ? ours.recovery_wall_ms : theirs.recovery_wall_ms;
+	bool diverged = ours.diverged || theirs.diverged || group->state == PAIR_FAILOVERED;
 	struct error error;
 
 	unit_begin_anew(control, group);
 	unit_begin_anew(control, pair);
+	unit_inherit(control, group, epoch, wall_ms, diverged);
+	if (pair->group[0] == 0)
+		unit_inherit(control, pair, epoch, wall_ms, diverged);
 	if (replica_store(control, pair, &error) < 0 || replica_store(control, group, &error) < 0)
 		call_end_error(call, &error);
 	else

@@ -240,6 +240,8 @@ static struct replica *take_over(struct control *control, const char *peer, cons
 		copy.told_ms = mine->told_ms;
 		copy.state_before = mine->state_before;
 		copy.opened = mine->opened;
+		copy.stale = mine->stale;
+		copy.closing = mine->closing;
 		copy.busy = mine->busy;
 		copy.change_term = mine->change_term;
 		copy.change_retry_ms = mine->change_retry_ms;
@@ -352,7 +354,7 @@ static void on_put(struct debt *debt, const json_t *message)
 			  pair_state_name(before), pair_state_name((enum pair_state)mine->state));
 	if (mine != NULL && mine->opened && mine->lineage[0] == 0) { /* its membership changed: it begins anew */
 		mine->opened = false;
-		unit_command(control, SHARD_UNIT_REMOVE, mine->id, false, NULL, NULL);
+		unit_close_stale(control, mine);
 	}
 	debt_pay(debt, REFUSE_NONE, "");
 }

@@ -36,6 +36,9 @@ bool unit_make_spec(struct control *control, struct replica *replica, struct uni
 	text_copy(out_spec->peer, sizeof out_spec->peer, replica_peer(control, replica));
 	out_spec->role = source ? UNIT_PRIMARY : UNIT_SECONDARY;
 	out_spec->rpo_ms = (uint32_t)(replica->rpo_s * 1000);
+	out_spec->compare = replica->compare;
+	out_spec->point_epoch = replica->point_epoch;
+	out_spec->point_wall_ms = replica->point_ms;
 	out_spec->disk_count = count;
 	for (uint32_t i = 0; i < count; i++) {
 		memcpy(out_spec->disks[i].local_disk, source ? members[i]->source_disk : members[i]->destination_disk,
@@ -46,7 +49,7 @@ bool unit_make_spec(struct control *control, struct replica *replica, struct uni
 	return true;
 }
 
-void unit_open(struct control *control, struct replica *replica, command_done *on_done, void *data)
+static void open_now(struct control *control, struct replica *replica, command_done *on_done, void *data)
 {
 	struct shard_command command = { .kind = SHARD_UNIT_OPEN };
 	struct error error = { .code = -EINVAL, .text = "the record of the unit is damaged" };
@@ -61,6 +64,81 @@ void unit_open(struct control *control, struct replica *replica, command_done *o
 	free(command.u.unit.spec);
 	if (on_done != NULL)
 		on_done(control, data, &error);
+}
+
+/* --- a unit that replaces another --- */
+
+#define OPENING_MS 2000u
+
+static void on_stale_closed(struct control *control, void *data, const struct error *error)
+{
+	char *id = data;
+	struct replica *replica = unit_owner(control, id);
+
+	free(id);
+	if (replica == NULL)
+		return;
+	replica->closing = false;
+	if (error->code == 0)
+		replica->stale = false;
+	unit_openings_continue(control);
+}
+
+void unit_close_stale(struct control *control, struct replica *replica)
+{
+	replica->stale = true;
+	if (replica->closing)
+		return;
+	replica->closing = true;
+	unit_command(control, SHARD_UNIT_REMOVE, replica->id, false, on_stale_closed, memory_copy_text(replica->id));
+}
+
+static bool anything_is_stale(struct control *control)
+{
+	list_for_each(entry, &control->replicas) {
+		if (container_of(entry, struct replica, entry)->stale)
+			return true;
+	}
+	return false;
+}
+
+static void opening_end(struct control *control, struct opening *opening)
+{
+	struct error error = { .code = -EAGAIN, .text = "the unit its disks were in before is still being closed: try again" };
+	struct replica *replica = unit_owner(control, opening->id);
+
+	list_remove(&opening->entry);
+	if (replica != NULL && !anything_is_stale(control))
+		open_now(control, replica, opening->on_done, opening->data);
+	else if (opening->on_done != NULL)
+		opening->on_done(control, opening->data, &error);
+	free(opening);
+}
+
+void unit_openings_continue(struct control *control)
+{
+	list_for_each(entry, &control->openings) {
+		struct opening *opening = container_of(entry, struct opening, entry);
+
+		if (!anything_is_stale(control) || control_now_ms() > opening->deadline_ms)
+			opening_end(control, opening);
+	}
+}
+
+void unit_open(struct control *control, struct replica *replica, command_done *on_done, void *data)
+{
+	struct opening *opening;
+
+	if (!anything_is_stale(control)) {
+		open_now(control, replica, on_done, data);
+		return;
+	}
+	opening = memory_new(1, sizeof *opening);
+	memcpy(opening->id, replica->id, sizeof opening->id);
+	opening->deadline_ms = control_now_ms() + OPENING_MS;
+	opening->on_done = on_done;
+	opening->data = data;
+	list_append(&control->openings, &opening->entry);
 }
 
 void unit_command(struct control *control, enum shard_command_kind kind, const char *id, bool one_shot, command_done *on_done,
@@ -95,6 +173,21 @@ static void failover_was_refused(struct control *control, struct replica *replic
 	replica_set_state(control, replica, back, "there is no recovery point yet to fail over to");
 }
 
+/* Its members hold a committed copy from now on, whatever unit they will be in. */
+static void mark_synced(struct control *control, struct replica *replica)
+{
+	struct replica *members[ENGINE_UNIT_DISKS_MAX];
+	uint32_t count = replica->is_group ? replica_members(control, replica->id, members, ENGINE_UNIT_DISKS_MAX) : 0;
+
+	replica->synced = true;
+	replica->compare = false; /* its record says the rest */
+	replica_keep(control, replica, NULL);
+	for (uint32_t i = 0; i < count && i < ENGINE_UNIT_DISKS_MAX; i++) {
+		members[i]->synced = true;
+		replica_keep(control, members[i], NULL);
+	}
+}
+
 void control_on_unit(struct control *control, const struct unit_status *status)
 {
 	struct replica *replica = unit_owner(control, status->id);
@@ -108,6 +201,8 @@ void control_on_unit(struct control *control, const struct unit_status *status)
 	replica->status = *status;
 	replica->told_ms = control_now_ms();
 	text_copy(replica->message, sizeof replica->message, status->reason);
+	if (status->consistent && !replica->synced)
+		mark_synced(control, replica);
 	if (replica->state == PAIR_DELETING)
 		return;
 	if (next == PAIR_FAILOVERED && replica->change != CHANGE_NONE)

@@ -52,6 +52,11 @@ struct unit_spec {
 	enum unit_role role;
 	uint8_t lineage[ENGINE_LINEAGE_SIZE]; /* the same at both sites; random, made with the unit */
 	uint32_t rpo_ms;
+	/* Of a unit that has no record yet. compare: the secondary's disks hold most of it, as members of another unit; nothing is
+	 * copied in place, but all of it is compared by hash, and what differs comes as one epoch. point_epoch: they also are a
+	 * recovery point, of this number, cut at point_wall_ms; 0: not before that epoch is committed. */
+	bool compare;
+	uint64_t point_epoch, point_wall_ms;
 	uint32_t disk_count;
 	struct unit_disk_spec disks[ENGINE_UNIT_DISKS_MAX]; /* same order at both sites */
 };

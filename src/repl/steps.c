@@ -169,7 +169,8 @@ static void step_track(struct unit *unit, enum disk_track how)
 static void load_tracks(struct unit *unit, bool found)
 {
 	if (unit_leads(unit) || (unit->record.content == COPY_DIVERGED && !PLANTED(DIVERGENCE_FORGOTTEN))) {
-		step_track(unit, found ? DISK_TRACK_RESUME : DISK_TRACK_ALL);
+		/* Of another history no mark counts: then all of it is marked, and compared by hash. */
+		step_track(unit, found || unit->spec.compare ? DISK_TRACK_RESUME : DISK_TRACK_ALL);
 	} else if (!found) {
 		unit->record.term = 1;
 		step_write_record(unit);
@@ -189,6 +190,21 @@ static void on_divergence_loaded(struct unit *unit, int result)
 	load_tracks(unit, true);
 }
 
+/* A record for a unit that has none. `half_way`: an epoch of the history before was not wholly applied here. */
+static void record_begin(struct unit *unit, bool half_way)
+{
+	const struct unit_spec *spec = &unit->spec;
+	struct record *record = &unit->record;
+
+	env_random(unit->engine->env, &record->copy, sizeof record->copy);
+	if (!spec->compare)
+		return;
+	record->content = spec->point_epoch > 0 && !half_way ? COPY_POINT : COPY_DIVERGED;
+	record->committed = record->applied = spec->point_epoch;
+	record->committed_wall_ms = spec->point_wall_ms;
+	record->epoch_reserved = unit->sender.epoch = spec->point_epoch + 1;
+}
+
 static void on_loaded(void *data, int result, bool found, const struct record *record)
 {
 	struct unit *unit = data;
@@ -202,8 +218,8 @@ static void on_loaded(void *data, int result, bool found, const struct record *r
 		unit->record = *record;
 		unit->sender.epoch = record->epoch_reserved > 0 ? record->epoch_reserved : 1;
 	} else {
+		record_begin(unit, found && record->committed > record->applied);
 		found = false;
-		env_random(unit->engine->env, &unit->record.copy, sizeof unit->record.copy);
 	}
 	if (unit->record.divergence == RECORD_DIVERGENCE_KEPT) {
 		divergence_load(unit, on_divergence_loaded);

@@ -336,6 +336,57 @@ def test_a_pair_grows_while_it_runs(group):
     read(group.theirs[0], 0, 20 * MIB, MIB)
 
 
+def test_members_come_and_go_without_a_new_copy(group, tmp_path):
+    """Only what differs travels, and no disk of the group is half-way meanwhile."""
+    content = tmp_path / "content"
+    content.write_bytes(os.urandom(8 * MIB))
+    north, south = group.north, group.south
+    for disk in group.ours:
+        run("qemu-io", "-f", "raw", "-c", f"write -s {content} 0 8M", "-c", "flush", disk.uri)
+    group.wait_shipped(north)
+    disk, copy = north.disk(16 * MIB), south.make_disk(16 * MIB)
+    run("qemu-io", "-f", "raw", "-c", f"write -s {content} 0 8M", "-c", "flush", disk.uri)
+    pair = north.call("CreateDiskReplicaPair", SourceZoneId=north.zone, DiskId=disk.id, DestinationRegionId=south.region,
+                      DestinationZoneId=south.zone, DestinationDiskId=copy.id, RPO=1)["ReplicaPairId"]
+    until("created", lambda: north.pairs(PairIds=pair)[0]["Status"] == "created")
+    north.call("StartDiskReplicaPair", ReplicaPairId=pair)
+    until("copied", lambda: north.pairs(PairIds=pair)[0]["Status"] == "normal")
+    north.call("StopDiskReplicaPair", ReplicaPairId=pair)
+    group.call(north, "Stop")
+    group.wait("stopped")
+    shipped = group.row(north)["Offsite"]["ShippedBytes"]
+    north.call("AddDiskReplicaPair", ReplicaGroupId=group.id, ReplicaPairId=pair)
+    for number, one in enumerate(group.ours + [disk]):
+        write(one, 30 + number, 12 * MIB if one.row()["Offsite"]["SizeBytes"] > 8 * MIB else 4 * MIB, MIB)
+    group.call(north, "Start")
+    # All three are copies already: there is a recovery point at once.
+    until("a recovery point", lambda: group.row(south)["Offsite"]["Consistent"], 5)
+    group.wait("normal")
+    group.wait_shipped(north)
+    row = group.row(north)["Offsite"]
+    assert row["ShippedBytes"] < 5 * MIB and row["ComparedEqualBytes"] > 30 * MIB, (shipped, row)
+    group.call(north, "Stop")
+    group.wait("stopped")
+    north.call("RemoveDiskReplicaPair", ReplicaGroupId=group.id, ReplicaPairId=pair)
+    write(disk, 77, 0, MIB)
+    before = north.pairs(PairIds=pair)[0]["Offsite"]["ShippedBytes"]
+    north.call("StartDiskReplicaPair", ReplicaPairId=pair)
+    until("in step", lambda: north.pairs(PairIds=pair)[0]["Status"] == "normal" and
+          north.pairs(PairIds=pair)[0]["Offsite"]["DirtyBytes"] == 0)
+    assert north.pairs(PairIds=pair)[0]["Offsite"]["ShippedBytes"] - before < 3 * MIB
+    group.call(north, "Start")
+    group.wait("normal")
+    north.kill()
+    south.call("FailoverDiskReplicaPair", ReplicaPairId=pair)
+    group.call(south, "Failover")
+    until("failed over", lambda: group.row(south)["Status"] == "failovered" and
+          south.pairs(PairIds=pair)[0]["Status"] == "failovered")
+    for number, one in enumerate(group.theirs + [copy]):
+        one.attach()
+        read(one, 30 + number, 12 * MIB if one.row()["Offsite"]["SizeBytes"] > 8 * MIB else 4 * MIB, MIB)
+    read(copy, 77, 0, MIB)
+
+
 def test_scrub_finds_and_repairs_what_has_rotted(group):
     for number, disk in enumerate(group.ours):
         write(disk, 40 + number, 0, MIB)
