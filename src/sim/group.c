@@ -417,6 +417,36 @@ void group_start_or_stop(struct group *group)
 		engine_stop_unit(site->engine, group_id(group), NULL);
 }
 
+void group_renew(struct group *group)
+{
+	struct shape *shape = &group->run->shapes[group->index];
+	struct site_unit *leader = group_unit(group, group->leader), *follower = group_unit(group, group->leader ^ 1);
+	const struct unit_status *status = &leader->status;
+
+	if (group->split || group->operation != OPERATION_NONE || !leader->loaded || !follower->loaded || leader->stale ||
+	    follower->stale || status->state == UNIT_FAILED || follower->status.state == UNIT_FAILED ||
+	    (!status->consistent && !status->diverged))
+		return;
+	shape->history++;
+	shape->point_epoch = status->consistent && !status->diverged ? status->recovery_epoch + 1 : 0;
+	leader->started = false;
+	leader->proven_ns = 0;
+	leader->stale = follower->stale = true;
+	group->unsure = true; /* a follower that is only to be compared holds nothing of its own */
+	for (unsigned side = 0; side < 2; side++)
+		site_forget_held(group_site(group, side), group->index);
+	log_event(LOG_INFO, "sim.renew", "group=%u point_epoch=%llu", group->index, (unsigned long long)shape->point_epoch);
+	group->run->result->renewals++;
+}
+
+static void renew_stale(struct group *group)
+{
+	for (unsigned side = 0; side < 2; side++) {
+		if (group_site(group, side)->env != NULL)
+			site_renew(group_site(group, side), group->index);
+	}
+}
+
 void group_begin(struct group *group, enum operation operation)
 {
 	const struct site_unit *leader = group_unit(group, group->leader);
@@ -557,6 +587,7 @@ static void pursue_switchover(struct group *group)
 
 void group_pursue(struct group *group)
 {
+	renew_stale(group);
 	switch (group->operation) {
 	case OPERATION_NONE:
 	case OPERATIONS:
@@ -583,6 +614,7 @@ void group_settle(struct group *group)
 {
 	struct site_unit *leader = group_unit(group, group->leader);
 
+	renew_stale(group);
 	if (group->operation != OPERATION_NONE) {
 		group_pursue(group);
 	} else if (group->split) {

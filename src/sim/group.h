@@ -66,6 +66,8 @@ void group_flush(struct group *group);
 void group_look(struct group *group, bool whole);
 void group_discard(struct group *group);
 void group_start_or_stop(struct group *group);
+/* Another disk comes to the group, or one leaves it: the same here. */
+void group_renew(struct group *group);
 void group_begin(struct group *group, enum operation operation);
 /* Takes the operation under way a step further, if it can be. */
 void group_pursue(struct group *group);

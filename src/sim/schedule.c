@@ -138,6 +138,8 @@ static void step(struct run *run)
 		run_restart_failed(run);
 	} else if (dice < 991) {
 		group_discard(group);
+	} else if (dice < 994) {
+		group_renew(group);
 	}
 	look_after(run);
 	sim_run_until(sim, sim->now_ns + sim_below(sim, sim_chance(sim, 100) ? 400 * MS : 15 * MS));

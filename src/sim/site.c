@@ -105,6 +105,10 @@ static void open_unit(struct site *site, unsigned group)
 	int result;
 
 	spec.lineage[15] = (uint8_t)group;
+	spec.lineage[14] = shape->history;
+	spec.compare = shape->history > 0;
+	spec.point_epoch = shape->point_epoch;
+	site->units[group].stale = false;
 	snprintf(spec.id, sizeof spec.id, "%s", site_unit_id(group));
 	snprintf(spec.peer, sizeof spec.peer, "%s", names[other]);
 	spec.role = site->units[group].leads ? UNIT_PRIMARY : UNIT_SECONDARY;
@@ -116,6 +120,17 @@ static void open_unit(struct site *site, unsigned group)
 	assert(result == 0);
 	if (site->units[group].started)
 		engine_start_unit(site->engine, spec.id, false, NULL);
+}
+
+void site_renew(struct site *site, unsigned group)
+{
+	struct site_unit *unit = &site->units[group];
+
+	if (!unit->stale || engine_remove_unit(site->engine, site_unit_id(group), NULL) < 0)
+		return;
+	memset(&unit->status, 0, sizeof unit->status);
+	unit->loaded = false;
+	open_unit(site, group);
 }
 
 void site_up(struct site *site)

@@ -14,12 +14,15 @@ struct shape {
 	unsigned sites[2];
 	unsigned disk_count;
 	uint64_t sizes[MODEL_DISKS_MAX];
+	uint8_t history;      /* grows when its members change: another unit, with another lineage */
+	uint64_t point_epoch; /* the recovery point that the present history began with, 0: none */
 };
 
 /* What a site knows of one group: what its control would remember, and what its engine has told. */
 struct site_unit {
 	bool leads;            /* this side is to be the primary, as far as control has been told */
 	bool started;
+	bool stale;            /* the engine still has the unit of the history before */
 	bool loaded;           /* the engine has told of it since the process began */
 	enum unit_role role;   /* as last told, over restarts */
 	bool was_point;        /* as it was last seen following, it was at a recovery point */
@@ -45,6 +48,8 @@ void site_init(struct site *site, struct sim *sim, unsigned index, const struct 
 	       struct sim_host *host);
 bool site_has(const struct site *site, unsigned group);
 void site_up(struct site *site);
+/* Replaces the unit by that of the new history, when it can be. */
+void site_renew(struct site *site, unsigned group);
 void site_kill(struct site *site);
 const char *site_unit_id(unsigned group);
 struct disk *site_disk(struct site *site, unsigned group, unsigned disk);
