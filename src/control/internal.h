@@ -37,6 +37,7 @@ struct replica {
 	bool synced;            /* a pair: its secondary disk has held a committed copy; a unit: its members have, as this unit */
 	bool compare;           /* its unit begins with a comparison: see unit_spec in repl/engine.h */
 	uint64_t point_epoch, point_ms;
+	char point_zone[CONTROL_ID_SIZE]; /* who holds that recovery point */
 	/* of a pair */
 	char group[CONTROL_ID_SIZE], source_disk[CONTROL_ID_SIZE], destination_disk[CONTROL_ID_SIZE];
 	/* not stored */
@@ -197,6 +198,7 @@ void operate_create_group(struct call *call);
 void operate_replica(struct call *call);
 void operate_discard(struct call *call);
 void operate_member(struct call *call);
+void on_settled(struct debt *debt, const json_t *message);
 void operate_limit_peer(struct call *call);
 int limits_resume(struct control *control, struct error *error);
 

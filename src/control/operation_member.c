@@ -1,9 +1,11 @@
 /* Adding pairs to groups and removing them; the source's work. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
+#include "base/memory.h"
 #include "control/internal.h"
 
 /* The history of a unit is that of its members: with other members it begins anew, with its next start. */
@@ -17,9 +19,9 @@ static void unit_begin_anew(struct control *control, struct replica *replica)
 	unit_close_stale(control, replica);
 }
 
-/* What the unit's next history begins with. Disks that were a copy already are compared, not copied again; that they are one only
- * when all of them are, and hold nothing else. */
-static void unit_inherit(struct control *control, struct replica *replica, uint64_t epoch, uint64_t wall_ms, bool diverged)
+/* What the unit's next history begins with. Disks that were a copy already are compared, not copied again; that they are a
+ * recovery point only when all of them are, wholly, and hold nothing else: `epoch`, or 0. */
+static void unit_inherit(struct control *control, struct replica *replica, uint64_t epoch, uint64_t wall_ms)
 {
 	struct replica *members[ENGINE_UNIT_DISKS_MAX] = { replica };
 	uint32_t count = replica->is_group ? replica_members(control, replica->id, members, ENGINE_UNIT_DISKS_MAX) : 1, synced = 0;
@@ -27,30 +29,113 @@ static void unit_inherit(struct control *control, struct replica *replica, uint6
 	for (uint32_t i = 0; i < count && i < ENGINE_UNIT_DISKS_MAX; i++)
 		synced += members[i]->synced;
 	replica->compare = synced > 0;
-	replica->point_epoch = synced == count && synced > 0 && !diverged ? epoch + 1 : 0;
+	replica->point_epoch = synced == count && synced > 0 ? epoch : 0;
 	replica->point_ms = replica->point_epoch > 0 ? wall_ms : 0;
+	memcpy(replica->point_zone, replica->destination, sizeof replica->point_zone);
 	if (replica->is_group)
 		replica->synced = false; /* told again once it is true of all of them */
 }
 
-static void member_store(struct call *call, struct replica *group, struct replica *pair)
+/* A change of members under way: the other site is asked first whether its copies are recovery points, wholly applied. It is
+ * stopped, so they stay so. */
+struct member_work {
+	struct call *call;
+	char group[CONTROL_ID_SIZE], pair[CONTROL_ID_SIZE];
+	bool adds;
+};
+
+/* The recovery point a unit is at, as told by the other site, or as its next history was to begin; 0: none. */
+static uint64_t settled_epoch(const struct replica *replica, const json_t *reply)
+{
+	json_int_t epoch = json_integer_value(json_object_get(json_object_get(reply, "settled"), replica->id));
+
+	if (replica->lineage[0] == 0)
+		return replica->point_epoch;
+	return epoch > 0 ? (uint64_t)epoch + 1 : 0;
+}
+
+static void member_store(struct call *call, struct replica *group, struct replica *pair, bool adds, const json_t *reply)
 {
 	struct control *control = call->control;
-	const struct unit_status ours = group->status, theirs = pair->status;
-	uint64_t epoch = ours.recovery_epoch > theirs.recovery_epoch ? ours.recovery_epoch : theirs.recovery_epoch;
-	uint64_t wall_ms = ours.recovery_wall_ms > 0 ? ours.recovery_wall_ms : theirs.recovery_wall_ms;
-	bool diverged = ours.diverged || theirs.diverged || group->state == PAIR_FAILOVERED;
+	uint64_t of_group = settled_epoch(group, reply), of_pair = settled_epoch(pair, reply), epoch;
+	uint64_t wall_ms = group->status.recovery_wall_ms > 0 ? group->status.recovery_wall_ms : pair->status.recovery_wall_ms;
+	bool first = replica_members(control, group->id, NULL, 0) == 0;
 	struct error error;
 
+	if (!adds)
+		epoch = of_group;
+	else if (first)
+		epoch = of_pair;
+	else
+		epoch = of_group == 0 || of_pair == 0 ? 0 : of_group > of_pair ? of_group : of_pair;
+	if (adds) {
+		memcpy(pair->group, group->id, sizeof pair->group);
+		pair->rpo_s = group->rpo_s;
+	} else {
+		pair->group[0] = 0;
+	}
 	unit_begin_anew(control, group);
 	unit_begin_anew(control, pair);
-	unit_inherit(control, group, epoch, wall_ms, diverged);
-	if (pair->group[0] == 0)
-		unit_inherit(control, pair, epoch, wall_ms, diverged);
+	unit_inherit(control, group, epoch, wall_ms);
+	if (!adds)
+		unit_inherit(control, pair, epoch, wall_ms);
 	if (replica_store(control, pair, &error) < 0 || replica_store(control, group, &error) < 0)
 		call_end_error(call, &error);
 	else
 		call_end(call, REFUSE_NONE, "%s", "");
+}
+
+static void on_settled_answered(struct control *control, void *data, const json_t *reply)
+{
+	struct member_work *work = data;
+	struct replica *group = replica_find(control, work->group, true), *pair = replica_find(control, work->pair, false);
+
+	if (group != NULL && pair != NULL) {
+		group->busy = pair->busy = false;
+		member_store(work->call, group, pair, work->adds, reply);
+	} else {
+		call_end(work->call, REFUSE_NO_SUCH_PAIR, "the group or the pair has been deleted meanwhile");
+	}
+	free(work);
+}
+
+static void member_change(struct call *call, struct replica *group, struct replica *pair, bool adds)
+{
+	const struct peer *peer = peer_find(call->control, replica_peer(call->control, group));
+	struct member_work *work;
+	json_t *question;
+
+	if ((group->lineage[0] == 0 && pair->lineage[0] == 0) || peer == NULL || !peer->linked) {
+		member_store(call, group, pair, adds, NULL);
+		return;
+	}
+	work = memory_new(1, sizeof *work);
+	work->call = call;
+	work->adds = adds;
+	memcpy(work->group, group->id, sizeof work->group);
+	memcpy(work->pair, pair->id, sizeof work->pair);
+	group->busy = pair->busy = true;
+	question = json_pack("{s:s, s:[s, s]}", "type", "settled", "ids", group->id, pair->id);
+	ask_peer(call->control, replica_peer(call->control, group), question, on_settled_answered, work);
+}
+
+/* "settled": which of these units are stopped here at a recovery point, wholly applied, and hold nothing else. */
+void on_settled(struct debt *debt, const json_t *message)
+{
+	json_t *ids = json_object_get(message, "ids"), *reply = reply_with(REFUSE_NONE, ""), *settled = json_object(), *id;
+	size_t index;
+
+	json_array_foreach(ids, index, id) {
+		const struct replica *replica = !json_is_string(id) || index > 1 ? NULL :
+						unit_owner(debt_control(debt), json_string_value(id));
+		const struct unit_status *status = replica == NULL ? NULL : &replica->status;
+
+		if (status != NULL && replica->opened && status->role == UNIT_SECONDARY && status->state != UNIT_FAILED &&
+		    status->consistent && status->recovery_epoch > 0 && status->applied_epoch == status->recovery_epoch)
+			json_object_set_new(settled, replica->id, json_integer((json_int_t)status->recovery_epoch));
+	}
+	json_object_set_new(reply, "settled", settled);
+	debt_pay_with(debt, reply);
 }
 
 static bool zones_differ(const struct replica *group, const struct replica *pair)
@@ -83,11 +168,8 @@ static void add(struct call *call, struct replica *group, struct replica *pair)
 	else if (replica_members(control, group->id, NULL, 0) >= control->config.pairs_per_group_max)
 		call_end(call, REFUSE_PAIRS_EXCEED, "group %s has %u pairs, the most that pairs_per_group allows", group->id,
 			 control->config.pairs_per_group_max);
-	else {
-		memcpy(pair->group, group->id, sizeof pair->group);
-		pair->rpo_s = group->rpo_s;
-		member_store(call, group, pair);
-	}
+	else
+		member_change(call, group, pair, true);
 }
 
 static void remove_pair(struct call *call, struct replica *group, struct replica *pair)
@@ -100,10 +182,8 @@ static void remove_pair(struct call *call, struct replica *group, struct replica
 	else if (of_group->kind != ACCEPT)
 		call_end(call, (enum refusal)of_group->because, "group %s is %s: stop it first", group->id,
 			 pair_state_name((enum pair_state)group->state));
-	else {
-		pair->group[0] = 0;
-		member_store(call, group, pair);
-	}
+	else
+		member_change(call, group, pair, false);
 }
 
 void operate_member(struct call *call)

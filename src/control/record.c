@@ -38,6 +38,7 @@ static const struct field replica_fields[] = {
 	NUMBER(replica, bandwidth), NUMBER(replica, created_s), NUMBER(replica, one_shot_s), NUMBER(replica, rank),
 	NUMBER(replica, version), NUMBER(replica, change), FLAG(replica, enable_rtc), TEXT(replica, group),
 	FLAG(replica, synced), FLAG(replica, compare), NUMBER(replica, point_epoch), NUMBER(replica, point_ms),
+	TEXT(replica, point_zone),
 	TEXT(replica, source_disk),
 	TEXT(replica, destination_disk), END,
 };

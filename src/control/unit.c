@@ -37,8 +37,12 @@ bool unit_make_spec(struct control *control, struct replica *replica, struct uni
 	out_spec->role = source ? UNIT_PRIMARY : UNIT_SECONDARY;
 	out_spec->rpo_ms = (uint32_t)(replica->rpo_s * 1000);
 	out_spec->compare = replica->compare;
-	out_spec->point_epoch = replica->point_epoch;
-	out_spec->point_wall_ms = replica->point_ms;
+	/* Who held that recovery point was the destination then; what this site was it still is, unless the direction was turned
+	 * before its unit was ever opened. */
+	if (source == (strcmp(replica->point_zone, control->config.site.zone) != 0)) {
+		out_spec->point_epoch = replica->point_epoch;
+		out_spec->point_wall_ms = replica->point_ms;
+	}
 	out_spec->disk_count = count;
 	for (uint32_t i = 0; i < count; i++) {
 		memcpy(out_spec->disks[i].local_disk, source ? members[i]->source_disk : members[i]->destination_disk,

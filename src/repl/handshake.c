@@ -169,6 +169,7 @@ static void on_copy_written(struct record_write *write, int result)
 static void handshake_welcome(struct unit *unit, const struct frame_state *state)
 {
 	struct record *record = &unit->record;
+	bool known = true;
 
 	if (record->peer_copy != 0 && record->peer_copy != state->copy) { /* P1 */
 		sender_wait(unit, "the copy at the other site is not the one that was synced: delete the pair and make it anew");
@@ -178,7 +179,12 @@ static void handshake_welcome(struct unit *unit, const struct frame_state *state
 		sender_wait(unit, frame_verdict_text(FRAME_VERDICT_BEHIND));
 		return;
 	}
-	if (record->peer_copy == state->copy && record->content == state->content &&
+	/* Epochs are never used twice, by whichever side: what the other one has seen is used. */
+	if (unit->sender.epoch <= state->committed) {
+		unit->sender.epoch = record->epoch_reserved = state->committed + 1;
+		known = false;
+	}
+	if (known && record->peer_copy == state->copy && record->content == state->content &&
 	    (state->content != COPY_POINT || record->committed == state->committed)) {
 		sender_welcomed(unit);
 		return;

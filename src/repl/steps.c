@@ -190,7 +190,7 @@ static void on_divergence_loaded(struct unit *unit, int result)
 	load_tracks(unit, true);
 }
 
-/* A record for a unit that has none. `half_way`: an epoch of the history before was not wholly applied here. */
+/* A record for a unit that has none. `half_way`: what the history before left here is no recovery point. */
 static void record_begin(struct unit *unit, bool half_way)
 {
 	const struct unit_spec *spec = &unit->spec;
@@ -218,7 +218,7 @@ static void on_loaded(void *data, int result, bool found, const struct record *r
 		unit->record = *record;
 		unit->sender.epoch = record->epoch_reserved > 0 ? record->epoch_reserved : 1;
 	} else {
-		record_begin(unit, found && record->committed > record->applied);
+		record_begin(unit, found && (record->committed > record->applied || record->content != COPY_POINT));
 		found = false;
 	}
 	if (unit->record.divergence == RECORD_DIVERGENCE_KEPT) {

@@ -421,14 +421,18 @@ void group_renew(struct group *group)
 {
 	struct shape *shape = &group->run->shapes[group->index];
 	struct site_unit *leader = group_unit(group, group->leader), *follower = group_unit(group, group->leader ^ 1);
-	const struct unit_status *status = &leader->status;
+	const struct unit_status *status = &leader->status, *theirs = &follower->status;
 
-	if (group->split || group->operation != OPERATION_NONE || !leader->loaded || !follower->loaded || leader->stale ||
+	if (group->split || group->operation != OPERATION_NONE || group_site(group, group->leader)->env == NULL || !leader->loaded ||
+	    !follower->loaded || leader->stale ||
 	    follower->stale || status->state == UNIT_FAILED || follower->status.state == UNIT_FAILED ||
 	    (!status->consistent && !status->diverged))
 		return;
 	shape->history++;
-	shape->point_epoch = status->consistent && !status->diverged ? status->recovery_epoch + 1 : 0;
+	/* As control asks the other site: is its copy a recovery point, wholly applied? */
+	shape->point_epoch = status->consistent && group_site(group, group->leader ^ 1)->env != NULL && theirs->consistent &&
+			     theirs->applied_epoch == theirs->recovery_epoch ? theirs->recovery_epoch + 1 : 0;
+	shape->point_site = group_site(group, group->leader ^ 1)->index;
 	leader->started = false;
 	leader->proven_ns = 0;
 	leader->stale = follower->stale = true;

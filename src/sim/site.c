@@ -57,7 +57,7 @@ static void on_unit(void *data, const struct unit_status *status)
 	unit->loaded = true;
 	unit->status = *status;
 	if (status->role != UNIT_PRIMARY || !status->consistent || status->state == UNIT_FAILED_OVER ||
-	    status->state == UNIT_SUPERSEDED)
+	    status->state == UNIT_SUPERSEDED || unit->stale)
 		unit->proven_ns = 0;
 	else if (!status->idle && status->recovery_epoch > 0)
 		unit->proven_ns = sim_when(site->sim, status->recovery_wall_ms);
@@ -107,7 +107,7 @@ static void open_unit(struct site *site, unsigned group)
 	spec.lineage[15] = (uint8_t)group;
 	spec.lineage[14] = shape->history;
 	spec.compare = shape->history > 0;
-	spec.point_epoch = shape->point_epoch;
+	spec.point_epoch = (shape->point_site == site->index) == !site->units[group].leads ? shape->point_epoch : 0;
 	site->units[group].stale = false;
 	snprintf(spec.id, sizeof spec.id, "%s", site_unit_id(group));
 	snprintf(spec.peer, sizeof spec.peer, "%s", names[other]);

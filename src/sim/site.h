@@ -16,6 +16,7 @@ struct shape {
 	uint64_t sizes[MODEL_DISKS_MAX];
 	uint8_t history;      /* grows when its members change: another unit, with another lineage */
 	uint64_t point_epoch; /* the recovery point that the present history began with, 0: none */
+	unsigned point_site;  /* who holds it */
 };
 
 /* What a site knows of one group: what its control would remember, and what its engine has told. */
