@@ -24,6 +24,9 @@ const char *control_operation_name(enum control_operation operation)
 		[CONTROL_SWITCHOVER_PAIR] = "switch over pair", [CONTROL_REPROTECT_GROUP] = "reprotect group",
 		[CONTROL_SCRUB_PAIR] = "scrub pair", [CONTROL_SCRUB_GROUP] = "scrub group",
 		[CONTROL_DISCARD_PAIR] = "discard divergence of pair", [CONTROL_DISCARD_GROUP] = "discard divergence of group",
+		[CONTROL_MODIFY_PAIR] = "modify pair", [CONTROL_MODIFY_GROUP] = "modify group",
+		[CONTROL_MODIFY_DISK] = "modify disk", [CONTROL_TAG] = "tag", [CONTROL_UNTAG] = "untag",
+		[CONTROL_CHANGE_RESOURCE_GROUP] = "change resource group",
 		[CONTROL_PREVIEW_PAIR] = "preview pair", [CONTROL_PREVIEW_GROUP] = "preview group",
 		[CONTROL_SWITCHOVER_GROUP] = "switch over group", [CONTROL_DELETE_PAIR] = "delete pair",
 		[CONTROL_CREATE_GROUP] = "create group", [CONTROL_ADD_PAIR] = "add pair",
@@ -43,6 +46,9 @@ static void (*const operations[CONTROL_OPERATIONS])(struct call *call) = {
 	[CONTROL_REPROTECT_PAIR] = operate_replica, [CONTROL_SWITCHOVER_PAIR] = operate_replica,
 	[CONTROL_SCRUB_PAIR] = operate_replica, [CONTROL_SCRUB_GROUP] = operate_replica,
 	[CONTROL_DISCARD_PAIR] = operate_discard, [CONTROL_DISCARD_GROUP] = operate_discard,
+	[CONTROL_MODIFY_PAIR] = operate_replica, [CONTROL_MODIFY_GROUP] = operate_replica,
+	[CONTROL_MODIFY_DISK] = operate_modify_disk, [CONTROL_TAG] = operate_tags, [CONTROL_UNTAG] = operate_tags,
+	[CONTROL_CHANGE_RESOURCE_GROUP] = operate_resource_group,
 	[CONTROL_PREVIEW_PAIR] = operate_preview, [CONTROL_PREVIEW_GROUP] = operate_preview,
 	[CONTROL_REPROTECT_GROUP] = operate_replica, [CONTROL_SWITCHOVER_GROUP] = operate_replica,
 	[CONTROL_FAILOVER_PAIR] = operate_replica, [CONTROL_DELETE_PAIR] = operate_replica,
@@ -179,6 +185,9 @@ void control_call(struct control *control, const struct control_request *request
 
 	call->control = control;
 	call->request = *request;
+	json_incref(call->request.ids);
+	json_incref(call->request.keys);
+	json_incref(call->request.tags);
 	call->on_answer = on_answer;
 	call->data = data;
 	if (!token_begin(call))
@@ -200,6 +209,7 @@ void call_end(struct call *call, enum refusal refusal, const char *format, ...)
 		  control_operation_name(call->request.operation), answer.id[0] != 0 ? answer.id : "-", refusal_name(refusal),
 		  answer.text);
 	call->on_answer(call->data, &answer);
+	control_request_clear(&call->request);
 	free(call);
 }
 

@@ -116,6 +116,10 @@ void control_free(struct control *control)
 {
 	struct list *entry;
 
+	list_for_each(disk, &control->disks)
+		json_decref(container_of(disk, struct disk_record, entry)->tags);
+	list_for_each(replica, &control->replicas)
+		replica_clear(container_of(replica, struct replica, entry));
 	free_all(&control->disks, offsetof(struct disk_record, entry));
 	free_all(&control->replicas, offsetof(struct replica, entry));
 	free_waiting(&control->commands);

@@ -7,6 +7,7 @@
 #ifndef CONTROL_CONTROL_H
 #define CONTROL_CONTROL_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -68,10 +69,20 @@ enum control_operation {
 	CONTROL_SCRUB_GROUP,
 	CONTROL_DISCARD_GROUP,
 	CONTROL_PREVIEW_GROUP,
+	CONTROL_MODIFY_PAIR, /* name, description, RPO, bandwidth: those that are given */
+	CONTROL_MODIFY_GROUP,
+	CONTROL_MODIFY_DISK, /* name, description */
+	CONTROL_TAG,         /* resource, ids, tags */
+	CONTROL_UNTAG,       /* resource, ids, keys or all */
+	CONTROL_CHANGE_RESOURCE_GROUP, /* resource, the id in `name`, resource_group */
 	CONTROL_DELETE_GROUP,
 	CONTROL_OPERATIONS,
 };
 const char *control_operation_name(enum control_operation operation);
+
+/* What can be tagged. */
+enum control_resource { CONTROL_RESOURCE_DISK, CONTROL_RESOURCE_PAIR, CONTROL_RESOURCE_GROUP, CONTROL_RESOURCES };
+const char *control_resource_name(enum control_resource type);
 
 /* A request to change something; fields an operation does not use are empty. */
 struct control_request {
@@ -96,8 +107,15 @@ struct control_request {
 	char charge_type[16];
 	bool one_shot;
 	bool enable_rtc;
+	bool rtc_given;    /* MODIFY: enable_rtc counts */
 	bool cancel;       /* REPROTECT: back to the original direction */
+	uint32_t resource; /* enum control_resource */
+	char resource_group[CONTROL_ID_SIZE];
+	bool all;          /* UNTAG: every tag */
+	json_t *ids, *keys; /* arrays of strings, or NULL; of the caller, who calls control_request_clear */
+	json_t *tags;      /* {key: value}, or NULL */
 };
+void control_request_clear(struct control_request *request);
 
 #define CONTROL_COSTS_MAX 4
 
@@ -147,6 +165,8 @@ struct control_disk {
 	char instance[CONTROL_ID_SIZE];
 	char pair[CONTROL_ID_SIZE];      /* "" when in none */
 	char failure[160];               /* "" or why the disk failed */
+	json_t *tags;                    /* {key: value} or NULL; borrowed, as long as nothing is changed */
+	char resource_group[CONTROL_ID_SIZE];
 	bool diverged_kept;              /* as it was when this site gave up the lead, it is exported, too */
 	uint64_t created_s, attached_s, detached_s; /* wall clock, seconds; 0: never */
 };
@@ -168,6 +188,8 @@ struct control_pair {
 	uint64_t bandwidth;
 	char charge_type[16];
 	bool enable_rtc;
+	json_t *tags;                    /* as a disk's */
+	char resource_group[CONTROL_ID_SIZE];
 	uint64_t created_s;
 	uint64_t recovery_ms;            /* newest recovery point, primary's wall clock; 0: none */
 	struct unit_status status;       /* live, as far as this side knows */
@@ -184,6 +206,8 @@ struct control_group {
 	uint32_t rpo_s;
 	uint64_t bandwidth;
 	bool enable_rtc;
+	json_t *tags;      
+	char resource_group[CONTROL_ID_SIZE];
 	uint64_t created_s;
 	uint64_t recovery_ms;
 	uint32_t pair_count;
@@ -204,6 +228,8 @@ struct control_filter {
 	const char *instance;
 	int state;           /* enum of the kind listed, or -1 */
 	enum control_site_filter site;
+	json_t *tags;               /* {key: value or null}: all of them; null: whatever value */
+	const char *resource_group;
 	size_t first, count; /* the page: rows to skip, rows to give (at most 500) */
 };
 
@@ -229,6 +255,10 @@ int control_list_disks(struct control *control, const struct control_filter *fil
 int control_list_pairs(struct control *control, const struct control_filter *filter, struct control_list *out_list);
 int control_list_groups(struct control *control, const struct control_filter *filter, struct control_list *out_list);
 void control_list_free(struct control_list *list);
+/* Rows {"id", "key", "value"}, a tag each, of those of these ids (NULL or empty: all) that have all tags wanted; given to the
+ * caller. */
+json_t *control_list_tags(struct control *control, enum control_resource type, json_t *ids, json_t *wanted);
+bool control_has_resource(struct control *control, enum control_resource type, const char *id);
 
 /* This site; and its peers: are they linked, how fast may they be shipped to (bytes a second, 0: no limit)? Borrows; NULL past
  * the last. */

@@ -16,6 +16,8 @@ struct disk_record {
 	char kind[16], path[512], category[32], instance[CONTROL_ID_SIZE];
 	bool adopted;
 	uint64_t size, state, created_s, attached_s, detached_s;
+	char resource_group[CONTROL_ID_SIZE];
+	json_t *tags; /* of the record; NULL: none */
 	char failure[160]; /* not stored */
 };
 
@@ -38,6 +40,8 @@ struct replica {
 	bool compare;           /* its unit begins with a comparison: see unit_spec in repl/engine.h */
 	uint64_t point_epoch, point_ms;
 	char point_zone[CONTROL_ID_SIZE]; /* who holds that recovery point */
+	char resource_group[CONTROL_ID_SIZE];
+	json_t *tags;           /* of the record; NULL: none */
 	/* of a pair */
 	char group[CONTROL_ID_SIZE], source_disk[CONTROL_ID_SIZE], destination_disk[CONTROL_ID_SIZE];
 	/* not stored */
@@ -138,7 +142,9 @@ struct replica *replica_find(struct control *control, const char *id, bool is_gr
 struct replica *replica_of_disk(struct control *control, const char *disk);
 struct replica *unit_owner(struct control *control, const char *unit_id);
 json_t *replica_to_json(const struct replica *replica);
+/* What it holds is given back with replica_clear. */
 bool replica_from_json(const json_t *json, struct replica *out_replica);
+void replica_clear(struct replica *replica);
 json_t *request_to_json(const struct control_request *request);
 bool request_from_json(const json_t *json, struct control_request *out_request);
 uint32_t replica_members(struct control *control, const char *group, struct replica **out, uint32_t max);
@@ -173,6 +179,11 @@ void change_continue(struct control *control, struct replica *replica);
 json_t *change_status(const struct replica *replica, json_t *reply);
 void on_follow(struct debt *debt, const json_t *message);
 
+/* operation_tags.c */
+void operate_tags(struct call *call);
+void operate_resource_group(struct call *call);
+bool tags_match(const json_t *tags, json_t *wanted);
+
 /* preview.c */
 void operate_preview(struct call *call);
 void preview_tell(struct control *control, const struct replica *replica, json_t *reply);
@@ -197,6 +208,7 @@ void operate_create_pair(struct call *call);
 void operate_create_group(struct call *call);
 void operate_replica(struct call *call);
 void operate_discard(struct call *call);
+void operate_modify_disk(struct call *call);
 void operate_member(struct call *call);
 void on_settled(struct debt *debt, const json_t *message);
 void operate_limit_peer(struct call *call);

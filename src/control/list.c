@@ -68,6 +68,8 @@ int control_list_disks(struct control *control, const struct control_filter *fil
 		    (is_given(filter->name_part) && strstr(disk->name, filter->name_part) == NULL) ||
 		    (is_given(filter->region) && strcmp(filter->region, control->config.site.region) != 0) ||
 		    (is_given(filter->zone) && strcmp(filter->zone, control->config.site.zone) != 0) ||
+		    (is_given(filter->resource_group) && strcmp(filter->resource_group, disk->resource_group) != 0) ||
+		    (filter->tags != NULL && !tags_match(disk->tags, filter->tags)) ||
 		    (is_given(filter->instance) && strcmp(filter->instance, disk->instance) != 0) ||
 		    (filter->state >= 0 && disk->state != (uint64_t)filter->state))
 			continue;
@@ -87,6 +89,8 @@ int control_list_disks(struct control *control, const struct control_filter *fil
 		snprintf(row->pair, sizeof row->pair, "%s", pair == NULL ? "" : pair->id);
 		row->diverged_kept = pair != NULL && unit_of(control, pair)->status.divergence_kept;
 		row->adopted = disk->adopted;
+		row->tags = disk->tags;
+		memcpy(row->resource_group, disk->resource_group, sizeof row->resource_group);
 		row->size = disk->size;
 		row->state = (enum disk_state)disk->state;
 		row->created_s = disk->created_s;
@@ -116,6 +120,10 @@ static bool replica_matches(struct control *control, const struct control_filter
 	} else if (filter->site != CONTROL_SITE_ANY && here_source != (filter->site == CONTROL_SITE_PRODUCTION)) {
 		return false;
 	}
+	if (is_given(filter->resource_group) && strcmp(filter->resource_group, replica->resource_group) != 0)
+		return false;
+	if (filter->tags != NULL && !tags_match(replica->tags, filter->tags))
+		return false;
 	if (is_given(filter->group) && strcmp(strcmp(filter->group, "-") == 0 ? "" : filter->group, replica->group) != 0)
 		return false;
 	return filter->state < 0 || replica->state == (uint64_t)filter->state;
@@ -154,6 +162,8 @@ static void fill_pair(struct control *control, const struct replica *replica, st
 	row->standby = site_of(control, replica->standby);
 	row->here_is_production = is_source(control, replica);
 	row->size = replica->size;
+	row->tags = replica->tags;
+	memcpy(row->resource_group, replica->resource_group, sizeof row->resource_group);
 	row->rpo_s = (uint32_t)replica->rpo_s;
 	row->bandwidth = replica->bandwidth;
 	row->enable_rtc = replica->enable_rtc;
@@ -184,6 +194,8 @@ static void fill_group(struct control *control, const struct replica *replica, s
 	memcpy(row->description, replica->description, sizeof row->description);
 	memcpy(row->message, replica->message, sizeof row->message);
 	row->state = (enum pair_state)replica->state;
+	row->tags = replica->tags;
+	memcpy(row->resource_group, replica->resource_group, sizeof row->resource_group);
 	row->source = site_of(control, replica->source);
 	row->destination = site_of(control, replica->destination);
 	row->primary = site_of(control, replica->primary);

@@ -97,6 +97,8 @@ void operate_create_disk(struct call *call)
 	memcpy(disk->name, request->name, sizeof disk->name);
 	memcpy(disk->description, request->description, sizeof disk->description);
 	memcpy(disk->category, request->category, sizeof disk->category);
+	memcpy(disk->resource_group, request->resource_group, sizeof disk->resource_group);
+	disk->tags = request->tags == NULL ? NULL : json_deep_copy(request->tags);
 	disk->adopted = request->path[0] != 0;
 	snprintf(disk->kind, sizeof disk->kind, "%s", strncmp(request->path, "/dev/", 5) == 0 ? "blockdev" : "file");
 	if (disk->adopted)
@@ -449,4 +451,24 @@ void control_on_disk_failed(struct control *control, const char *id, int code)
 	if (disk != NULL)
 		snprintf(disk->failure, sizeof disk->failure, "the disk failed: %s; it answers no writes until a restart",
 			 error_meaning(code));
+}
+
+void operate_modify_disk(struct call *call)
+{
+	const struct control_request *request = &call->request;
+	struct disk_record *disk = disk_find(call->control, request->disk);
+	struct error error = { 0 };
+
+	if (disk == NULL) {
+		call_end(call, REFUSE_NO_SUCH_DISK, "there is no disk %s at this site", request->disk);
+		return;
+	}
+	if (request->name[0] != 0)
+		memcpy(disk->name, request->name, sizeof disk->name);
+	if (request->description[0] != 0)
+		memcpy(disk->description, request->description, sizeof disk->description);
+	if (disk_store(call->control, disk, &error) < 0)
+		call_end_error(call, &error);
+	else
+		call_end(call, REFUSE_NONE, "%s", "");
 }

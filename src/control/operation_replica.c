@@ -65,6 +65,8 @@ static struct replica *replica_new(struct call *call, bool is_group)
 	replica->rpo_s = request->rpo_s != 0 ? request->rpo_s : call->control->config.rpo_s_default;
 	replica->bandwidth = request->bandwidth;
 	replica->enable_rtc = request->enable_rtc;
+	replica->tags = request->tags == NULL ? NULL : json_deep_copy(request->tags);
+	memcpy(replica->resource_group, request->resource_group, sizeof replica->resource_group);
 	replica->created_s = control_now_s();
 	replica->state = PAIR_CREATED;
 	memcpy(call->made_id, replica->id, sizeof call->made_id);
@@ -379,6 +381,29 @@ void operate_discard(struct call *call)
 	}
 }
 
+/* --- modify --- */
+
+static void modify(struct call *call, struct replica *replica)
+{
+	const struct control_request *request = &call->request;
+	struct error error = { 0 };
+
+	if (request->name[0] != 0)
+		memcpy(replica->name, request->name, sizeof replica->name);
+	if (request->description[0] != 0)
+		memcpy(replica->description, request->description, sizeof replica->description);
+	if (request->rpo_s != 0)
+		replica->rpo_s = request->rpo_s;
+	if (request->bandwidth != 0)
+		replica->bandwidth = request->bandwidth;
+	if (request->rtc_given)
+		replica->enable_rtc = request->enable_rtc;
+	if (replica_store(call->control, replica, &error) < 0)
+		call_end_error(call, &error);
+	else
+		call_end(call, REFUSE_NONE, "%s", ""); /* the next start tells the engine */
+}
+
 /* --- delete --- */
 
 static void delete(struct call *call, struct replica *replica)
@@ -419,6 +444,8 @@ static const struct verb {
 	[CONTROL_REPROTECT_GROUP] = { PAIR_VERB_REPROTECT, true, true, true, reprotect },
 	[CONTROL_SWITCHOVER_GROUP] = { PAIR_VERB_SWITCHOVER, true, true, true, switchover },
 	[CONTROL_SCRUB_GROUP] = { PAIR_VERB_SCRUB, true, false, true, scrub },
+	[CONTROL_MODIFY_PAIR] = { PAIR_VERB_MODIFY, false, false, false, modify },
+	[CONTROL_MODIFY_GROUP] = { PAIR_VERB_MODIFY, true, false, false, modify },
 	[CONTROL_DELETE_GROUP] = { PAIR_VERB_DELETE, true, false, false, delete },
 };
 

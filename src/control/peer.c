@@ -213,6 +213,7 @@ static void on_call(struct debt *debt, const json_t *message)
 		return;
 	}
 	control_call(debt->control, &request, on_forwarded_answer, debt);
+	control_request_clear(&request);
 }
 
 /* Takes over the peer's copy when it is the newer one. Gives the record, or NULL when it is not of these two sites. */
@@ -224,8 +225,10 @@ static struct replica *take_over(struct control *control, const char *peer, cons
 	if (!replica_from_json(json, &copy))
 		return NULL;
 	if (!(strcmp(copy.source, peer) == 0 && strcmp(copy.destination, here) == 0) &&
-	    !(strcmp(copy.destination, peer) == 0 && strcmp(copy.source, here) == 0))
+	    !(strcmp(copy.destination, peer) == 0 && strcmp(copy.source, here) == 0)) {
+		replica_clear(&copy);
 		return NULL;
+	}
 	mine = replica_find(control, copy.id, copy.is_group);
 	if (mine == NULL) {
 		mine = memory_new(1, sizeof *mine);
@@ -233,6 +236,7 @@ static struct replica *take_over(struct control *control, const char *peer, cons
 		list_init(&mine->entry);
 	} else if (mine->state == PAIR_DELETING || copy.rank < mine->rank ||
 		   (copy.rank == mine->rank && copy.version <= mine->version)) {
+		replica_clear(&copy);
 		return mine;
 	} else {
 		copy.entry = mine->entry;
@@ -246,6 +250,7 @@ static struct replica *take_over(struct control *control, const char *peer, cons
 		copy.change_term = mine->change_term;
 		copy.change_retry_ms = mine->change_retry_ms;
 		memcpy(copy.message, mine->message, sizeof copy.message);
+		replica_clear(mine);
 		*mine = copy;
 	}
 	replica_keep(control, mine, NULL);
@@ -264,6 +269,7 @@ static void on_prepare(struct debt *debt, const json_t *message)
 		debt_pay(debt, REFUSE_BAD_PARAMETER, "the pair's record is damaged");
 		return;
 	}
+	replica_clear(&copy); /* take_over reads it again */
 	disk = disk_find(control, copy.destination_disk);
 	if (disk == NULL) {
 		snprintf(text, sizeof text, "site %s has no disk %s", control->config.site.zone, copy.destination_disk);
@@ -341,6 +347,7 @@ static void on_put(struct debt *debt, const json_t *message)
 		debt_pay(debt, REFUSE_BAD_PARAMETER, "the record is damaged");
 		return;
 	}
+	replica_clear(&copy); /* take_over reads it again */
 	mine = replica_find(control, copy.id, copy.is_group);
 	known = mine != NULL;
 	before = known ? (enum pair_state)mine->state : PAIR_DELETED;

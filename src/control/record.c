@@ -10,7 +10,7 @@
 #include "catalog/catalog.h"
 #include "control/internal.h"
 
-enum field_kind { FIELD_TEXT, FIELD_NUMBER, FIELD_NUMBER32, FIELD_FLAG };
+enum field_kind { FIELD_TEXT, FIELD_NUMBER, FIELD_NUMBER32, FIELD_FLAG, FIELD_JSON };
 
 struct field {
 	const char *name;
@@ -22,13 +22,14 @@ struct field {
 #define NUMBER(type, member) { #member, FIELD_NUMBER, offsetof(struct type, member), sizeof(uint64_t) }
 #define NUMBER32(type, member) { #member, FIELD_NUMBER32, offsetof(struct type, member), sizeof(uint32_t) }
 #define FLAG(type, member) { #member, FIELD_FLAG, offsetof(struct type, member), sizeof(bool) }
+#define JSON(type, member) { #member, FIELD_JSON, offsetof(struct type, member), sizeof(json_t *) }
 #define END { NULL, FIELD_TEXT, 0, 0 }
 
 static const struct field disk_fields[] = {
 	TEXT(disk_record, id), TEXT(disk_record, name), TEXT(disk_record, description), TEXT(disk_record, kind),
 	TEXT(disk_record, path), TEXT(disk_record, category), TEXT(disk_record, instance), FLAG(disk_record, adopted),
 	NUMBER(disk_record, size), NUMBER(disk_record, state), NUMBER(disk_record, created_s), NUMBER(disk_record, attached_s),
-	NUMBER(disk_record, detached_s), END,
+	NUMBER(disk_record, detached_s), TEXT(disk_record, resource_group), JSON(disk_record, tags), END,
 };
 
 static const struct field replica_fields[] = {
@@ -39,8 +40,7 @@ static const struct field replica_fields[] = {
 	NUMBER(replica, version), NUMBER(replica, change), FLAG(replica, enable_rtc), TEXT(replica, group),
 	FLAG(replica, synced), FLAG(replica, compare), NUMBER(replica, point_epoch), NUMBER(replica, point_ms),
 	TEXT(replica, point_zone),
-	TEXT(replica, source_disk),
-	TEXT(replica, destination_disk), END,
+	TEXT(replica, source_disk), TEXT(replica, destination_disk), TEXT(replica, resource_group), JSON(replica, tags), END,
 };
 
 static const struct field request_fields[] = {
@@ -50,7 +50,9 @@ static const struct field request_fields[] = {
 	TEXT(control_request, peer_disk), TEXT(control_request, name), TEXT(control_request, description),
 	TEXT(control_request, path), TEXT(control_request, category), NUMBER(control_request, size),
 	NUMBER32(control_request, rpo_s), NUMBER(control_request, bandwidth), TEXT(control_request, charge_type),
-	FLAG(control_request, one_shot), FLAG(control_request, enable_rtc), FLAG(control_request, cancel), END,
+	FLAG(control_request, one_shot), FLAG(control_request, enable_rtc), FLAG(control_request, cancel),
+	FLAG(control_request, rtc_given), NUMBER32(control_request, resource), TEXT(control_request, resource_group),
+	FLAG(control_request, all), JSON(control_request, ids), JSON(control_request, keys), JSON(control_request, tags), END,
 };
 
 static json_t *to_json(const struct field *fields, const void *object)
@@ -61,9 +63,15 @@ static json_t *to_json(const struct field *fields, const void *object)
 		const char *at = (const char *)object + fields->offset;
 		uint64_t number;
 		uint32_t number32;
+		json_t *member;
 		bool flag;
 
 		switch (fields->kind) {
+		case FIELD_JSON:
+			memcpy(&member, at, sizeof member);
+			if (member != NULL)
+				json_object_set_new(json, fields->name, json_deep_copy(member));
+			break;
 		case FIELD_TEXT:
 			if (at[0] != 0)
 				json_object_set_new(json, fields->name, json_string(at));
@@ -90,9 +98,14 @@ static bool field_from_json(const struct field *field, const json_t *value, char
 {
 	uint64_t number;
 	uint32_t number32;
+	json_t *member;
 	bool flag;
 
 	switch (field->kind) {
+	case FIELD_JSON:
+		member = json_deep_copy(value);
+		memcpy(at, &member, sizeof member);
+		return json_is_object(value) || json_is_array(value);
 	case FIELD_TEXT:
 		if (!json_is_string(value) || json_string_length(value) >= field->size)
 			return false;
@@ -136,8 +149,17 @@ bool replica_from_json(const json_t *json, struct replica *out_replica)
 {
 	memset(out_replica, 0, sizeof *out_replica);
 	list_init(&out_replica->entry);
-	return from_json(replica_fields, json, out_replica) && out_replica->id[0] != 0 && out_replica->state < PAIR_STATES &&
-	       out_replica->change < CHANGES;
+	if (from_json(replica_fields, json, out_replica) && out_replica->id[0] != 0 && out_replica->state < PAIR_STATES &&
+	    out_replica->change < CHANGES && (out_replica->tags == NULL || json_is_object(out_replica->tags)))
+		return true;
+	replica_clear(out_replica);
+	return false;
+}
+
+void replica_clear(struct replica *replica)
+{
+	json_decref(replica->tags);
+	replica->tags = NULL;
 }
 
 json_t *request_to_json(const struct control_request *request)
@@ -148,7 +170,19 @@ json_t *request_to_json(const struct control_request *request)
 bool request_from_json(const json_t *json, struct control_request *out_request)
 {
 	memset(out_request, 0, sizeof *out_request);
-	return from_json(request_fields, json, out_request) && out_request->operation < CONTROL_OPERATIONS;
+	if (from_json(request_fields, json, out_request) && out_request->operation < CONTROL_OPERATIONS &&
+	    out_request->resource < CONTROL_RESOURCES)
+		return true;
+	control_request_clear(out_request);
+	return false;
+}
+
+void control_request_clear(struct control_request *request)
+{
+	json_decref(request->ids);
+	json_decref(request->keys);
+	json_decref(request->tags);
+	request->ids = request->keys = request->tags = NULL;
 }
 
 /* --- the catalog --- */
@@ -197,6 +231,7 @@ int disk_forget(struct control *control, struct disk_record *disk, struct error 
 	int result = forget(control, "disk", disk->id, error);
 
 	list_remove(&disk->entry);
+	json_decref(disk->tags);
 	free(disk);
 	return result;
 }
@@ -229,6 +264,7 @@ int replica_forget(struct control *control, struct replica *replica, struct erro
 	int result = forget(control, replica_kind(replica), replica->id, error);
 
 	list_remove(&replica->entry);
+	replica_clear(replica);
 	free(replica);
 	return result;
 }
@@ -242,6 +278,7 @@ static int on_disk(void *data, const char *id, const char *body, struct error *e
 
 	json_decref(json);
 	if (!good) {
+		json_decref(disk->tags);
 		free(disk);
 		return error_set(error, -EBADMSG, "the catalog's record of disk %s is damaged", id);
 	}
@@ -258,6 +295,7 @@ static int on_replica(void *data, const char *id, const char *body, struct error
 
 	json_decref(json);
 	if (!good) {
+		replica_clear(replica);
 		free(replica);
 		return error_set(error, -EBADMSG, "the catalog's record of %s is damaged", id);
 	}

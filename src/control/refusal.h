@@ -13,6 +13,8 @@
 	X(NO_SUCH_DISK, "no such disk") \
 	X(NO_SUCH_PAIR, "no such pair") \
 	X(NO_SUCH_GROUP, "no such group") \
+	X(NO_SUCH_RESOURCE, "no such resource") \
+	X(TAG_QUOTA, "too many tags") \
 	X(INVALID_STATUS, "not allowed in the present state") \
 	X(NOT_ALLOWED, "not allowed") \
 	X(DISK_STATUS, "the disk's state forbids it") \

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "api/aliyun/internal.h"
+#include "api/aliyun/parameters.h"
 #include "api/http/http.h"
 #include "base/memory.h"
 
@@ -147,6 +147,19 @@ static bool read_region(struct aliyun *aliyun, struct page *page, const struct h
 	return true;
 }
 
+/* The tags are the page's to give back. */
+static bool read_labels(struct page *page, const struct http_request *request, struct aliyun_error *error)
+{
+	page->filter.resource_group = given(request, "ResourceGroupId");
+	return aliyun_read_tags(request, true, &page->filter.tags, error);
+}
+
+static void page_clear(struct page *page)
+{
+	json_decref(page->filter.tags);
+	free(page->ids_text);
+}
+
 static bool read_site(struct page *page, const struct http_request *request, struct aliyun_error *error)
 {
 	const char *site = given(request, "Site");
@@ -282,8 +295,8 @@ static json_t *row_pair(const struct page *page, const struct control_pair *pair
 	put(row, "EnableRtc", json_boolean(pair->enable_rtc));
 	put_text(row, "ChargeType", pair->charge_type[0] == '\0' ? "POSTPAY" : pair->charge_type);
 	put_number(row, "CreateTime", pair->created_s);
-	put_text(row, "ResourceGroupId", "");
-	put(row, "Tags", json_array());
+	put_text(row, "ResourceGroupId", pair->resource_group);
+	put(row, "Tags", aliyun_tags_row(pair->tags));
 	put(row, "Offsite", row_status(&pair->status, pair->message));
 	return row;
 }
@@ -315,8 +328,8 @@ static json_t *row_group(const struct page *page, const struct control_group *gr
 	put(row, "PairIds", ids);
 	put_number(row, "PairNumber", group->pair_count);
 	put(row, "EnableRtc", json_boolean(group->enable_rtc));
-	put_text(row, "ResourceGroupId", "");
-	put(row, "Tags", json_array());
+	put_text(row, "ResourceGroupId", group->resource_group);
+	put(row, "Tags", aliyun_tags_row(group->tags));
 	put(row, "Offsite", row_status(&group->status, group->message));
 	return row;
 }
@@ -355,12 +368,12 @@ json_t *aliyun_describe_pairs(struct aliyun *aliyun, const struct http_request *
 	json_t *answer = NULL;
 
 	if (read_region(aliyun, &page, request, error) && read_page(&page, request, error) && read_site(&page, request, error) &&
-	    read_comma_ids(&page, request, "PairIds", error)) {
+	    read_comma_ids(&page, request, "PairIds", error) && read_labels(&page, request, error)) {
 		page.filter.name_part = given(request, "Name");
 		page.filter.group = given(request, "ReplicaGroupId");
 		answer = list_pairs(aliyun, &page);
 	}
-	free(page.ids_text);
+	page_clear(&page);
 	return answer;
 }
 
@@ -370,11 +383,11 @@ json_t *aliyun_describe_groups(struct aliyun *aliyun, const struct http_request 
 	json_t *answer = NULL;
 
 	if (read_region(aliyun, &page, request, error) && read_page(&page, request, error) && read_site(&page, request, error) &&
-	    read_comma_ids(&page, request, "GroupIds", error)) {
+	    read_comma_ids(&page, request, "GroupIds", error) && read_labels(&page, request, error)) {
 		page.filter.name_part = given(request, "Name");
 		answer = list_groups(aliyun, &page);
 	}
-	free(page.ids_text);
+	page_clear(&page);
 	return answer;
 }
 
@@ -498,12 +511,12 @@ static json_t *row_disk(const struct aliyun *aliyun, const struct control_disk *
 	put_text(row, "Device", "");
 	put_text(row, "SourceSnapshotId", "");
 	put_text(row, "SerialNumber", disk->id);
-	put_text(row, "ResourceGroupId", "");
+	put_text(row, "ResourceGroupId", disk->resource_group);
 	put_time(row, "CreationTime", disk->created_s);
 	put_time(row, "AttachedTime", disk->attached_s);
 	put_time(row, "DetachedTime", disk->detached_s);
 	put(row, "Attachments", json_pack("{s:o}", "Attachment", attachments));
-	put(row, "Tags", json_pack("{s:[]}", "Tag"));
+	put(row, "Tags", json_pack("{s:o}", "Tag", aliyun_tags_row(disk->tags)));
 	put(row, "Offsite", row_disk_own(aliyun, disk));
 	return row;
 }
@@ -531,7 +544,8 @@ json_t *aliyun_describe_disks(struct aliyun *aliyun, const struct http_request *
 	json_t *rows, *answer = NULL;
 
 	if (read_region(aliyun, &page, request, error) && read_page(&page, request, error) &&
-	    read_disk_status(&page, request, error) && read_array_ids(&page, request, "DiskIds", &ids, error)) {
+	    read_disk_status(&page, request, error) && read_array_ids(&page, request, "DiskIds", &ids, error) &&
+	    read_labels(&page, request, error)) {
 		page.filter.zone = given(request, "ZoneId");
 		page.filter.instance = given(request, "InstanceId");
 		page.filter.name_part = given(request, "DiskName");
@@ -543,6 +557,7 @@ json_t *aliyun_describe_disks(struct aliyun *aliyun, const struct http_request *
 		control_list_free(&list);
 	}
 	json_decref(ids);
+	page_clear(&page);
 	return answer;
 }
 
@@ -592,4 +607,76 @@ json_t *aliyun_describe_regions(struct aliyun *aliyun, const struct http_request
 		put_site(regions, site, "", false, linked, limit);
 	put(answer, "Regions", regions);
 	return answer;
+}
+
+/* Where disks of a zone can be copied to: from here to the peers, from a peer to here. */
+json_t *aliyun_list_edges(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error)
+{
+	const char *region = aliyun_need(request, "RegionId", error);
+	const char *zone = region == NULL ? NULL : aliyun_need(request, "Azone", error);
+	const struct control_site *here = control_this_site(aliyun->control), *site;
+	json_t *regions, *answer;
+	uint64_t limit;
+	bool linked;
+
+	if (zone == NULL)
+		return NULL;
+	regions = json_array();
+	for (size_t i = 0; (site = control_peer(aliyun->control, i, &linked, &limit)) != NULL; i++) {
+		const struct control_site *to = strcmp(here->zone, zone) == 0 ? site : here;
+
+		if (strcmp(here->zone, zone) == 0 ? strcmp(here->region, region) == 0 :
+		    strcmp(site->zone, zone) == 0 && strcmp(site->region, region) == 0)
+			json_array_append_new(regions, json_pack("{s:s, s:[{s:s}]}", "RegionId", to->region, "Zones", "ZoneId",
+								 to->zone));
+	}
+	answer = json_object();
+	put_number(answer, "MaxResults", json_array_size(regions));
+	put_text(answer, "NextToken", "");
+	put(answer, "SupportedRegions", regions);
+	return answer;
+}
+
+json_t *aliyun_no_drills(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error)
+{
+	(void)aliyun;
+	(void)request;
+	aliyun_fail(error, MHD_HTTP_FORBIDDEN, "OperationDenied",
+		    "Drills are not offered here yet: fail the pair or group over instead.");
+	return NULL;
+}
+
+/* ECS wraps its arrays. */
+json_t *aliyun_describe_ecs_regions(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error)
+{
+	json_t *answer = aliyun_describe_regions(aliyun, request, error), *regions;
+
+	if (answer == NULL)
+		return NULL;
+	regions = json_pack("{s:O}", "Region", json_object_get(answer, "Regions"));
+	put(answer, "Regions", regions);
+	return answer;
+}
+
+json_t *aliyun_describe_zones(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error)
+{
+	const char *region = aliyun_need(request, "RegionId", error);
+	const struct control_site *site = control_this_site(aliyun->control);
+	json_t *zones;
+	uint64_t limit;
+	bool linked;
+
+	if (region == NULL)
+		return NULL;
+	if (!region_is_known(aliyun->control, region)) {
+		aliyun_refuse(error, ALIYUN_ECS, REFUSE_NO_SUCH_REGION, "");
+		return NULL;
+	}
+	zones = json_array();
+	for (size_t i = 0; site != NULL; site = control_peer(aliyun->control, i++, &linked, &limit)) {
+		if (strcmp(site->region, region) == 0)
+			json_array_append_new(zones, json_pack("{s:s, s:s, s:s}", "ZoneId", site->zone, "LocalName", site->zone,
+							       "ZoneType", "AvailabilityZone"));
+	}
+	return json_pack("{s:{s:o}}", "Zones", "Zone", zones);
 }

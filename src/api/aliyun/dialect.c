@@ -156,9 +156,9 @@ void aliyun_on_request(void *data, struct http_request *request)
 			call_send(call, MHD_HTTP_OK, members);
 		return;
 	}
-	if (!aliyun_read_request(call->operation, request, &change, &call->error)) {
+	if (aliyun_read_request(call->operation, request, &change, &call->error))
+		control_call(aliyun->control, &change, call_on_answer, call);
+	else
 		call_refuse(call);
-		return;
-	}
-	control_call(aliyun->control, &change, call_on_answer, call);
+	control_request_clear(&change);
 }

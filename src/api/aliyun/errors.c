@@ -27,6 +27,8 @@ static const struct line lines[REFUSALS] = {
 	LINE(NO_SUCH_DISK, "NoSuchResource", 404, "InvalidDiskId.NotFound", 404, "There is no such disk."),
 	LINE(NO_SUCH_PAIR, "NoSuchResource", 404, "NoSuchResource", 404, "There is no such pair."),
 	LINE(NO_SUCH_GROUP, "NoSuchResource", 404, "NoSuchResource", 404, "There is no such group."),
+	LINE(NO_SUCH_RESOURCE, "InvalidResourceId.NotFound", 404, "InvalidResourceId.NotFound", 404, "There is no such resource."),
+	LINE(TAG_QUOTA, DENIED ".QuotaExceed", 400, "QuotaExceed.TagsPerResource", 400, "A resource has 20 tags at most."),
 	LINE(INVALID_STATUS, INVALID_STATUS, 403, "IncorrectDiskStatus", 403, "The present state does not allow this."),
 	LINE(NOT_ALLOWED, DENIED, 403, DENIED, 403, "This is not allowed."),
 	LINE(DISK_STATUS, DENIED, 403, "IncorrectDiskStatus", 403, "The disk's state does not allow this."),

@@ -68,6 +68,12 @@ bool aliyun_read_number(const struct http_request *request, const char *name, ui
 void aliyun_put_preview(json_t *members, const struct control_preview *preview);
 
 json_t *aliyun_describe_regions(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
+json_t *aliyun_list_tags(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
+json_t *aliyun_list_disk_tags(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
+json_t *aliyun_list_edges(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
+json_t *aliyun_no_drills(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
+json_t *aliyun_describe_ecs_regions(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
+json_t *aliyun_describe_zones(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
 json_t *aliyun_describe_disks(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
 json_t *aliyun_describe_pairs(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
 json_t *aliyun_describe_groups(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);

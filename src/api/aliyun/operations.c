@@ -23,6 +23,8 @@
 #define TERMS \
 	TAKES("Description", ALIYUN_DESCRIPTION, description), TAKES("RPO", ALIYUN_SECONDS, rpo_s), \
 	TAKES("Bandwidth", ALIYUN_COUNT, bandwidth), TAKES("EnableRtc", ALIYUN_FLAG, enable_rtc), TOKEN
+#define LABELS TAKES("ResourceGroupId", ALIYUN_ID, resource_group), TAKES("Tag", ALIYUN_TAGS, tags)
+#define RESOURCES NEEDS("ResourceType", ALIYUN_RESOURCE_TYPE, resource), NEEDS("ResourceId", ALIYUN_LIST, ids)
 
 #define CHANGE(action, product, operation, id_name, ...) \
 	{ action, product, LIST(__VA_ARGS__), operation, id_name, NULL }
@@ -37,7 +39,8 @@ static const struct aliyun_operation operations[] = {
 	READ("DescribeDiskReplicaGroups", ALIYUN_EBS, aliyun_describe_groups),
 	CHANGE("CreateDiskReplicaPair", ALIYUN_EBS, CONTROL_CREATE_PAIR, "ReplicaPairId", DIRECTION, DISK,
 	       NEEDS("DestinationDiskId", ALIYUN_ID, peer_disk), TAKES("PairName", ALIYUN_NAME, name),
-	       TAKES("ChargeType", ALIYUN_WORD, charge_type), TERMS),
+	       TAKES("ChargeType", ALIYUN_WORD, charge_type), TERMS, LABELS),
+	EBS("ModifyDiskReplicaPair", CONTROL_MODIFY_PAIR, REGION, PAIR, TAKES("PairName", ALIYUN_NAME, name), TERMS),
 	EBS("StartDiskReplicaPair", CONTROL_START_PAIR, REGION, PAIR, TAKES("OneShot", ALIYUN_FLAG, one_shot), TOKEN),
 	EBS("StopDiskReplicaPair", CONTROL_STOP_PAIR, REGION, PAIR, TOKEN),
 	EBS("FailoverDiskReplicaPair", CONTROL_FAILOVER_PAIR, REGION, PAIR, TOKEN),
@@ -49,7 +52,8 @@ static const struct aliyun_operation operations[] = {
 	EBS("ScrubDiskReplicaPair", CONTROL_SCRUB_PAIR, REGION, PAIR, TOKEN), /* Offsite's own */
 	EBS("DeleteDiskReplicaPair", CONTROL_DELETE_PAIR, REGION, PAIR, TOKEN),
 	CHANGE("CreateDiskReplicaGroup", ALIYUN_EBS, CONTROL_CREATE_GROUP, "ReplicaGroupId", DIRECTION,
-	       TAKES("GroupName", ALIYUN_NAME, name), TERMS),
+	       TAKES("GroupName", ALIYUN_NAME, name), TERMS, LABELS),
+	EBS("ModifyDiskReplicaGroup", CONTROL_MODIFY_GROUP, REGION, GROUP, TAKES("GroupName", ALIYUN_NAME, name), TERMS),
 	EBS("AddDiskReplicaPair", CONTROL_ADD_PAIR, REGION, GROUP, PAIR, TOKEN),
 	EBS("RemoveDiskReplicaPair", CONTROL_REMOVE_PAIR, REGION, GROUP, PAIR, TOKEN),
 	EBS("StartDiskReplicaGroup", CONTROL_START_GROUP, REGION, GROUP, TAKES("OneShot", ALIYUN_FLAG, one_shot), TOKEN),
@@ -65,12 +69,32 @@ static const struct aliyun_operation operations[] = {
 	/* Offsite's own: how fast the site of that zone may be shipped to, 0 for no limit. */
 	EBS("ModifyOffsitePeer", CONTROL_LIMIT_PEER, ANY_REGION, NEEDS("ZoneId", ALIYUN_ID, zone),
 	    NEEDS("BytesPerSecond", ALIYUN_COUNT, size)),
+	READ("ListReplicaEdgeSupported", ALIYUN_EBS, aliyun_list_edges),
+	READ("ListTagResources", ALIYUN_EBS, aliyun_list_tags),
+	EBS("TagResources", CONTROL_TAG, REGION, RESOURCES, NEEDS("Tag", ALIYUN_TAGS, tags), TOKEN),
+	EBS("UntagResources", CONTROL_UNTAG, REGION, RESOURCES, TAKES("TagKey", ALIYUN_LIST, keys), TAKES("All", ALIYUN_FLAG, all),
+	    TOKEN),
+	EBS("ChangeResourceGroup", CONTROL_CHANGE_RESOURCE_GROUP, REGION, NEEDS("ResourceType", ALIYUN_RESOURCE_TYPE, resource),
+	    NEEDS("ResourceId", ALIYUN_ID, name), NEEDS("NewResourceGroupId", ALIYUN_ID, resource_group), TOKEN),
+	READ("StartPairDrill", ALIYUN_EBS, aliyun_no_drills),
+	READ("ClearPairDrill", ALIYUN_EBS, aliyun_no_drills),
+	READ("DescribePairDrills", ALIYUN_EBS, aliyun_no_drills),
+	READ("StartReplicaGroupDrill", ALIYUN_EBS, aliyun_no_drills),
+	READ("ClearReplicaGroupDrill", ALIYUN_EBS, aliyun_no_drills),
+	READ("DescribeReplicaGroupDrills", ALIYUN_EBS, aliyun_no_drills),
+	READ("DescribeRegions", ALIYUN_ECS, aliyun_describe_ecs_regions),
+	READ("DescribeZones", ALIYUN_ECS, aliyun_describe_zones),
+	READ("ListTagResources", ALIYUN_ECS, aliyun_list_disk_tags),
+	ECS("TagResources", CONTROL_TAG, REGION, RESOURCES, NEEDS("Tag", ALIYUN_TAGS, tags)),
+	ECS("UntagResources", CONTROL_UNTAG, REGION, RESOURCES, TAKES("TagKey", ALIYUN_LIST, keys), TAKES("All", ALIYUN_FLAG, all)),
+	ECS("ModifyDiskAttribute", CONTROL_MODIFY_DISK, DISK, ANY_REGION, TAKES("DiskName", ALIYUN_NAME, name),
+	    TAKES("Description", ALIYUN_DESCRIPTION, description)),
 	READ("DescribeDisks", ALIYUN_ECS, aliyun_describe_disks),
 	/* Offsite's own: OffsiteSizeBytes (instead of GiB), OffsitePath (a raw file or block device to be adopted in place). */
 	CHANGE("CreateDisk", ALIYUN_ECS, CONTROL_CREATE_DISK, "DiskId", REGION, TAKES("ZoneId", ALIYUN_ID, zone),
 	       TAKES("Size", ALIYUN_GIB, size), TAKES("OffsiteSizeBytes", ALIYUN_COUNT, size),
 	       TAKES("OffsitePath", ALIYUN_PATH, path), TAKES("DiskName", ALIYUN_NAME, name),
-	       TAKES("Description", ALIYUN_DESCRIPTION, description), TAKES("DiskCategory", ALIYUN_WORD, category), TOKEN),
+	       TAKES("Description", ALIYUN_DESCRIPTION, description), TAKES("DiskCategory", ALIYUN_WORD, category), LABELS, TOKEN),
 	ECS("AttachDisk", CONTROL_ATTACH_DISK, DISK, INSTANCE, ANY_REGION),
 	ECS("DetachDisk", CONTROL_DETACH_DISK, DISK, INSTANCE, ANY_REGION),
 	ECS("DeleteDisk", CONTROL_DELETE_DISK, DISK, ANY_REGION),

@@ -195,7 +195,7 @@ static bool parse_gib(const struct aliyun_parameter *row, const char *text, void
 
 typedef bool parse_function(const struct aliyun_parameter *row, const char *text, void *target, struct aliyun_error *error);
 
-static parse_function *const parsers[ALIYUN_VALUES] = {
+static parse_function *const parsers[ALIYUN_LIST] = {
 	[ALIYUN_ID] = parse_id,
 	[ALIYUN_NAME] = parse_name,
 	[ALIYUN_DESCRIPTION] = parse_description,
@@ -209,13 +209,35 @@ static parse_function *const parsers[ALIYUN_VALUES] = {
 	[ALIYUN_GIB] = parse_gib,
 };
 
+/* A row that takes its value from several parameters. */
+static bool read_many(const struct aliyun_parameter *row, const struct http_request *request, void *target,
+		      struct aliyun_error *error)
+{
+	if (row->kind == ALIYUN_RESOURCE_TYPE)
+		return aliyun_read_resource_type(request, target, error);
+	if (row->kind == ALIYUN_TAGS && !aliyun_read_tags(request, false, target, error))
+		return false;
+	if (row->kind == ALIYUN_LIST && !aliyun_read_list(request, row->name, target, error))
+		return false;
+	if (row->required && json_array_size(*(json_t **)target) == 0 && json_object_size(*(json_t **)target) == 0)
+		return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, row->kind == ALIYUN_TAGS ? "MissingTag" : "MissingResourceId",
+				   "The parameter %s.1 is mandatory and missing.", row->name);
+	return true;
+}
+
 bool aliyun_read_request(const struct aliyun_operation *operation, const struct http_request *request,
 			 struct control_request *out_request, struct aliyun_error *error)
 {
 	*out_request = (struct control_request){ .operation = operation->change };
+	out_request->rtc_given = http_request_parameter(request, "EnableRtc") != NULL;
 	for (const struct aliyun_parameter *row = operation->parameters; row->name != NULL; row++) {
 		const char *text = http_request_parameter(request, row->name);
 
+		if (row->kind >= ALIYUN_LIST) {
+			if (!read_many(row, request, (char *)out_request + row->offset, error))
+				return false;
+			continue;
+		}
 		if (text == NULL || text[0] == '\0') {
 			if (row->required && aliyun_need(request, row->name, error) == NULL)
 				return false;

@@ -16,6 +16,9 @@ enum aliyun_value {
 	ALIYUN_SECONDS, /* uint32_t */
 	ALIYUN_COUNT,   /* uint64_t */
 	ALIYUN_GIB,     /* uint64_t bytes */
+	ALIYUN_LIST,    /* json_t *: NAME.1, NAME.2, ... */
+	ALIYUN_TAGS,    /* json_t *: Tag.N.Key, Tag.N.Value */
+	ALIYUN_RESOURCE_TYPE, /* uint32_t: enum control_resource */
 	ALIYUN_VALUES,
 };
 
@@ -26,5 +29,13 @@ struct aliyun_parameter {
 	size_t offset; /* in struct control_request */
 	size_t size;
 };
+
+/* Of a request, not of one value of it. What they give belongs to the caller, also when they fail. */
+bool aliyun_read_list(const struct http_request *request, const char *name, json_t **out_list, struct aliyun_error *error);
+/* As a filter a tag may have any value: then it is null. NULL when there is none. */
+bool aliyun_read_tags(const struct http_request *request, bool is_filter, json_t **out_tags, struct aliyun_error *error);
+bool aliyun_read_resource_type(const struct http_request *request, uint32_t *out_type, struct aliyun_error *error);
+/* [{TagKey, TagValue}] */
+json_t *aliyun_tags_row(json_t *tags);
 
 #endif
