@@ -22,7 +22,8 @@ checkpoint_timeout = 30s
 logging_collector = off
 dynamic_shared_memory_type = mmap
 """
-CREATE = "create table numbered (n bigint primary key, at timestamptz not null default clock_timestamp());"
+CREATE = ("create table numbered (n bigint primary key, life int not null, "
+          "at timestamptz not null default clock_timestamp());")
 AMCHECK = ["--all", "--install-missing", "--heapallindexed", "--on-error-stop", "--jobs=2"]
 
 
@@ -60,14 +61,14 @@ class Database:
     def sql(self, text):
         return self.run("psql", "-XqAt", "-h", self.sockets, "-v", "ON_ERROR_STOP=1", "-c", text, "postgres").strip()
 
-    def create(self):
+    def create(self, settings=SETTINGS, options=()):
         for path in (self.data, self.wal):
             os.makedirs(path, mode=0o700)
             os.chown(path, self.user.pw_uid, self.user.pw_gid)
         self.run("initdb", "-D", self.data, f"--waldir={self.wal}", "--data-checksums", "--auth=trust", "-E", "UTF8",
-                 "--locale=C", "-U", "postgres")
+                 "--locale=C", "-U", "postgres", *options)
         with open(os.path.join(self.data, "postgresql.conf"), "a") as out:
-            out.write(SETTINGS)
+            out.write(settings)
             out.flush()
             os.fsync(out.fileno())
 
@@ -131,11 +132,15 @@ class Database:
 
 
 class Writer:
-    """One connection that commits row 1, 2, 3, ... and notes the moment each commit was acknowledged."""
+    """One connection that commits row 1, 2, 3, ... and notes the moment each commit was acknowledged.
 
-    def __init__(self, database, pause):
-        self.pause = pause
-        self.times, self.walls = [time.monotonic()], [time.time()]
+    acknowledged: number -> (monotonic clock, wall clock, life); a `life` is what was written between two failovers. A writer goes on
+    where another stopped when it is given that one's notes."""
+
+    def __init__(self, database, pause, acknowledged=None, life=0):
+        self.pause, self.life = pause, life
+        self.acknowledged = {0: (time.monotonic(), time.time(), life)} if acknowledged is None else acknowledged
+        self.newest = max(self.acknowledged)
         psql = shutil.which("psql") or os.path.join(database.bin, "psql")
         self.process = folder.spawn(database.top, [psql, "-XqAt", "-v", "ON_ERROR_STOP=1", "-h", database.sockets, "postgres"],
                                     log="writer.log", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -146,16 +151,22 @@ class Writer:
     def _work(self):
         try:
             while True:
-                number = len(self.times)
-                self.process.stdin.write(f"insert into numbered (n) values ({number});\n\\echo {number}\n")
+                number = self.newest + 1
+                self.process.stdin.write(f"insert into numbered (n, life) values ({number}, {self.life});\n\\echo {number}\n")
                 self.process.stdin.flush()
                 if self.process.stdout.readline().strip() != str(number):
                     return
-                self.walls.append(time.time())
-                self.times.append(time.monotonic())
+                self.acknowledged[number] = (time.monotonic(), time.time(), self.life)
+                self.newest = number
                 time.sleep(self.pause)
         except OSError:
             return
 
     def last(self):
-        return len(self.times) - 1
+        return self.newest
+
+    def end(self):
+        """Whatever it is doing."""
+        self.process.kill()
+        self.process.wait()
+        self.thread.join(10)

@@ -145,8 +145,8 @@ def remove_segments(path):
                 _quiet("ipcrm", "-m", line.split()[1])
 
 
-def remove(path):
-    """Ends everything that belongs to the folder, then the folder. Says what would not go."""
+def end(path):
+    """Ends everything that belongs to the folder, and keeps the files. Says what would not go."""
     stopping = [pid for pid in processes(path) if _read(f"/proc/{pid}/comm").strip() not in (b"offsited", b"nbdfuse")]
     kill(stopping, signal.SIGKILL)
     for point, kind in mounts(path):
@@ -164,6 +164,13 @@ def remove(path):
     left += [point for point, _ in mounts(path)]
     if not left:
         remove_segments(path)
+    return left
+
+
+def remove(path):
+    """The same, and the files go, too."""
+    left = end(path)
+    if not left:
         shutil.rmtree(path, ignore_errors=True)
         shutil.rmtree(run_folder(path), ignore_errors=True)
     return left

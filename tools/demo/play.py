@@ -16,9 +16,10 @@ import time
 
 import folder
 from database import Database, Writer
+from group import Group
 from site_client import Refused, Site
 from terminal import Failure, Terminal, size, until
-from volume import Volume, run
+from volume import Volume
 
 RPO_S = 5
 DISK_GIB = 1
@@ -61,7 +62,7 @@ class Demo:
 
     def start_database(self):
         self.terminal.title("2. PostgreSQL on two disks of cn-north")
-        self.disks_north = [self.north.disk_create("pg-" + name, DISK_GIB) for name in NAMES]
+        self.disks_north = [self.north.disk_create("pg-" + name, DISK_GIB << 10) for name in NAMES]
         for name, disk in zip(NAMES, self.disks_north):
             self.north.disk_attach(disk, INSTANCE_NORTH)
             self.terminal.step(f"disk {disk}, {DISK_GIB} GiB, for the {name}: attached to {INSTANCE_NORTH}, exported over NBD")
@@ -83,34 +84,19 @@ class Demo:
 
     def replicate(self):
         self.terminal.title("3. Replication to cn-south")
-        self.disks_south = [self.south.disk_create("pg-" + name, DISK_GIB) for name in NAMES]
-        there = {"DestinationRegionId": self.south.region, "DestinationZoneId": self.south.zone}
-        pairs = [self.north.call("CreateDiskReplicaPair", SourceZoneId=self.north.zone, DiskId=disk_north,
-                                 DestinationDiskId=disk_south, PairName="pg-" + name, RPO=RPO_S, **there)["ReplicaPairId"]
-                 for name, disk_north, disk_south in zip(NAMES, self.disks_north, self.disks_south)]
-        self.group = self.north.call("CreateDiskReplicaGroup", SourceZoneId=self.north.zone, GroupName="postgres", RPO=RPO_S,
-                                     **there)["ReplicaGroupId"]
-        self.wait_status(self.north, "created")
-        for pair in pairs:
-            until(10, "the pair to be created", lambda pair=pair: self.north.pair(pair)["Status"] == "created")
-            self.north.call("AddDiskReplicaPair", ReplicaGroupId=self.group, ReplicaPairId=pair)
-        self.terminal.step(f"pairs {pairs[0]} and {pairs[1]} in the group {self.group}, RPO {RPO_S} s")
-        self.north.call("StartDiskReplicaGroup", ReplicaGroupId=self.group)
+        self.disks_south = [self.south.disk_create("pg-" + name, DISK_GIB << 10) for name in NAMES]
+        self.group = Group(self.north, self.south, "postgres", RPO_S)
+        for name, disk_north, disk_south in zip(NAMES, self.disks_north, self.disks_south):
+            self.group.add("pg-" + name, disk_north, disk_south)
+        self.terminal.step(f"pairs {self.group.pairs[0]} and {self.group.pairs[1]} in the group {self.group.id}, RPO {RPO_S} s")
+        self.group.call(self.north, "Start")
         self.terminal.step("started; the first full sync copies while the database works:")
         self.watch_first_sync()
-
-    def wait_status(self, site, wanted, seconds=30):
-        def ready():
-            status = site.group(self.group)["Status"]
-            if status.endswith("_failed") or status == "invalid":
-                raise Failure(f"the group is {status} at {site.region}; its log ends:\n{site.log_end()}")
-            return status == wanted
-        until(seconds, f"the group to be {wanted} at {site.region}", ready)
 
     def watch_first_sync(self):
         began = time.monotonic()
         while True:
-            live = self.north.group(self.group)["Offsite"]
+            live = self.group.live(self.north)
             if live["Consistent"]:
                 break
             if time.monotonic() - began > 120:
@@ -127,7 +113,7 @@ class Demo:
         self.terminal.step(f"in step: now a cycle a second or so for {CYCLES_S} s; the recovery point follows:")
         began, ages = time.monotonic(), []
         while time.monotonic() - began < CYCLES_S:
-            live = self.north.group(self.group)["Offsite"]
+            live = self.group.live(self.north)
             ages.append(live["RecoveryAgeMs"] / 1000)
             self.terminal.bar((time.monotonic() - began) / CYCLES_S,
                               f"recovery point {ages[-1]:4.1f} s old, epoch {live['Epoch']}, {size(live['ShippedBytes'])} shipped, "
@@ -166,9 +152,9 @@ class Demo:
     def fail_over(self):
         self.terminal.title("5. Failover: cn-south takes over")
         self.asked = time.monotonic()
-        self.south.call("FailoverDiskReplicaGroup", ReplicaGroupId=self.group)
-        self.wait_status(self.south, "failovered")
-        self.recovery_ms = self.south.group(self.group)["Offsite"]["RecoveryWallMs"]
+        self.group.call(self.south, "Failover")
+        self.group.wait_status(self.south, "failovered")
+        self.recovery_ms = self.group.live(self.south)["RecoveryWallMs"]
         self.terminal.step(f"failed over to the recovery point of {(self.struck_wall_ms - self.recovery_ms) / 1000:.1f} s before "
                            "the disaster")
         for disk in self.disks_south:
@@ -194,17 +180,17 @@ class Demo:
         acknowledged = self.writer.last()
         self.prove(count == last and first == 1,
                    f"rows 1 to {last} form an unbroken prefix ({acknowledged} were acknowledged before the disaster)")
-        before_cut = sum(1 for at in self.writer.walls[1:] if at * 1000 <= self.recovery_ms)
+        before_cut = sum(1 for number, (_, wall, _) in self.writer.acknowledged.items() if number and wall * 1000 <= self.recovery_ms)
         self.prove(last >= before_cut, f"every row acknowledged before the recovery point is there ({before_cut} rows)")
-        self.lost = self.struck - self.writer.times[min(last, acknowledged)] if last < acknowledged else 0.0
+        self.lost = self.struck - self.writer.acknowledged[last][0] if last < acknowledged else 0.0
         self.prove(self.lost <= RPO_S, f"{self.lost:.1f} s of work lost ({max(acknowledged - last, 0)} rows), {RPO_S} s were allowed")
         self.attempt("pg_amcheck finds every table and index sound", self.survivor.check)
         self.survivor.stop()
         self.attempt("pg_checksums finds every page sound", self.survivor.check_checksums)
         for volume in self.volumes_south:
-            run("umount", volume.mounted)
+            volume.unmount()
         self.attempt("e2fsck finds both file systems sound",
-                     lambda: [run("e2fsck", "-fn", volume.device) for volume in self.volumes_south])
+                     lambda: [volume.check() for volume in self.volumes_south])
 
     def attempt(self, text, check):
         try:
@@ -233,9 +219,9 @@ class Demo:
         self.north.start()
         say = self.terminal.note
         self.terminal.title("Kept running. To try next:")
-        say(f"{offsite} --dir {self.south.data} group show {self.group}")
+        say(f"{offsite} --dir {self.south.data} group show {self.group.id}")
         say(f"{offsite} --dir {self.south.data} disk list")
-        say(f"{offsite} --dir {self.north.data} group show {self.group}     (cn-north is back, and knows that it was replaced)")
+        say(f"{offsite} --dir {self.north.data} group show {self.group.id}     (cn-north is back, and knows that it was replaced)")
         say(f"psql -h {self.survivor.sockets} -U postgres -c 'select count(*) from numbered'")
         say(f"tail {self.top}/cn-south.log")
         say("./demo --stop     ends all of it and removes " + self.top)

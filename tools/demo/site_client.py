@@ -57,24 +57,36 @@ class Site:
 
     def start(self):
         command = [os.path.join(self.build, "src/daemon/offsited"), "--dir", self.data]
-        log = f"{self.region}.log"
-        self.process = folder.spawn(self.top, command, log=log)
+        begin = len(self.log())
+        self.process = folder.spawn(self.top, command, log=f"{self.region}.log")
 
         def ready():
             if self.process.poll() is not None:
                 raise Failure(f"the site {self.region} ended at start, its log says:\n{self.log_end()}")
-            with open(os.path.join(self.top, log)) as text:
-                return "daemon.ready" in text.read()
-        until(10, f"{self.region} to start", ready)
+            return "daemon.ready" in self.log()[begin:]
+        until(30, f"{self.region} to start", ready)
         credentials = configparser.ConfigParser()
         with open(os.path.join(self.data, "credentials")) as text:
             inside = text.read()
         credentials.read_string(inside if inside.lstrip().startswith("[") else "[key]\n" + inside)
         self.key = credentials[credentials.sections()[0]]
 
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def alive(self):
+        return self.process is not None and self.process.poll() is None
+
+    def log(self):
+        path = os.path.join(self.top, f"{self.region}.log")
+        if not os.path.exists(path):
+            return ""
+        with open(path, errors="replace") as text:
+            return text.read()
+
     def log_end(self):
-        with open(os.path.join(self.top, f"{self.region}.log"), errors="replace") as text:
-            return "".join(text.readlines()[-5:])
+        return "\n".join(self.log().rstrip().split("\n")[-5:])
 
     def call(self, action, **parameters):
         """One signed request; gives the answer, or raises Refused with the API's own code."""
@@ -99,11 +111,18 @@ class Site:
         except OSError as error:
             raise Failure(f"{action} at {self.region}: {error}") from None
 
-    def disk_create(self, name, size_gib):
-        return self.call("CreateDisk", ZoneId=self.zone, Size=size_gib, DiskName=name, DiskCategory="cloud_essd")["DiskId"]
+    def disk_create(self, name, size_mib):
+        return self.call("CreateDisk", ZoneId=self.zone, OffsiteSizeBytes=size_mib << 20, DiskName=name,
+                         DiskCategory="cloud_essd")["DiskId"]
 
     def disk_attach(self, disk, instance):
         self.call("AttachDisk", DiskId=disk, InstanceId=instance)
+
+    def disk_detach(self, disk, instance):
+        self.call("DetachDisk", DiskId=disk, InstanceId=instance)
+
+    def disk_status(self, disk):
+        return self.call("DescribeDisks", DiskIds=json.dumps([disk]))["Disks"]["Disk"][0]["Status"]
 
     def group(self, group):
         rows = self.call("DescribeDiskReplicaGroups", GroupIds=group)["ReplicaGroups"]

@@ -51,7 +51,7 @@ class Volume:
         return False
 
     def _connect_fuse(self):
-        os.makedirs(self.fuse)
+        os.makedirs(self.fuse, exist_ok=True)
         uri = f"nbd+unix:///{self.disk}?socket={self.site.nbd_socket()}"
         process = folder.spawn(self.top, ["nbdfuse", self.fuse, uri], log="nbdfuse.log")
         file = os.path.join(self.fuse, "nbd")
@@ -61,7 +61,7 @@ class Volume:
                 with open(os.path.join(self.top, "nbdfuse.log")) as text:
                     raise Failure(f"nbdfuse could not open {uri}: {text.read().strip()[-300:]}")
             return os.path.exists(file)
-        until(10, "nbdfuse", ready)
+        until(30, "nbdfuse", ready)
         self.device = run("losetup", "-f", "--show", file).strip()
 
     def make_file_system(self):
@@ -71,6 +71,20 @@ class Volume:
         os.makedirs(self.mounted, mode=0o711, exist_ok=True)
         os.chmod(os.path.dirname(self.mounted), 0o711)
         run("mount", "-t", "ext4", self.device, self.mounted)
+
+    def unmount(self):
+        run("umount", self.mounted)
+
+    def check(self):
+        run("e2fsck", "-fn", self.device)
+
+    def disconnect(self):
+        """Gives the disk back, unmounted; what is left of a dead server's goes, too."""
+        run(*(("nbd-client", "-d") if self.device.startswith("/dev/nbd") else ("losetup", "-d")), self.device)
+        self.device = None
+        if os.path.ismount(self.fuse) or os.path.isdir(self.fuse):
+            until(20, f"{self.fuse} to be unmounted", lambda: subprocess.run(
+                ["fusermount3", "-u", self.fuse], stderr=subprocess.DEVNULL, timeout=20).returncode == 0)
 
     def abandon(self):
         """The server is dead: let the kernel forget the disk without waiting for it."""
