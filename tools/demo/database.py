@@ -115,6 +115,17 @@ class Database:
                 pass
         return [self.process.pid] + [pid for pid, parent in parents.items() if parent == self.process.pid]
 
+    def processes(self):
+        """All that works in the data folder, whoever its parent is now."""
+        found = []
+        for path in glob.glob("/proc/[0-9]*/cwd"):
+            try:
+                if os.readlink(path) == self.data:
+                    found.append(int(path.split("/")[2]))
+            except OSError:
+                pass
+        return found
+
     def load(self, scale):
         self.sql(CREATE)
         self.run("pgbench", "-q", "-i", "-s", str(scale), "-h", self.sockets, "postgres")

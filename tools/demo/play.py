@@ -18,7 +18,7 @@ import folder
 from database import Database, Writer
 from group import Group
 from site_client import Refused, Site
-from terminal import Failure, Terminal, size, until
+from terminal import Failure, Terminal, size
 from volume import Volume
 
 RPO_S = 5

@@ -73,7 +73,13 @@ class Volume:
         run("mount", "-t", "ext4", self.device, self.mounted)
 
     def unmount(self):
-        run("umount", self.mounted)
+        """A process that was killed a moment ago may still be closing its files."""
+        def gone():
+            done = subprocess.run(["umount", self.mounted], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=60)
+            if done.returncode and "busy" not in done.stderr:
+                raise Failure(done.stderr.strip())
+            return done.returncode == 0
+        until(20, f"{self.mounted} to be unmounted", gone)
 
     def check(self):
         run("e2fsck", "-fn", self.device)
@@ -82,13 +88,17 @@ class Volume:
         """Gives the disk back, unmounted; what is left of a dead server's goes, too."""
         run(*(("nbd-client", "-d") if self.device.startswith("/dev/nbd") else ("losetup", "-d")), self.device)
         self.device = None
-        if os.path.ismount(self.fuse) or os.path.isdir(self.fuse):
+        if self.fuse_is_mounted():
             until(20, f"{self.fuse} to be unmounted", lambda: subprocess.run(
                 ["fusermount3", "-u", self.fuse], stderr=subprocess.DEVNULL, timeout=20).returncode == 0)
+
+    def fuse_is_mounted(self):
+        """As the kernel's table has it: the folder of an nbdfuse that has died cannot be looked at."""
+        return self.fuse in [point for point, _ in folder.mounts(self.top)]
 
     def abandon(self):
         """The server is dead: let the kernel forget the disk without waiting for it."""
         subprocess.run(["umount", "-l", self.mounted], stderr=subprocess.DEVNULL, timeout=20)
         folder.detach_device(self.device)
-        if os.path.ismount(self.fuse) or os.path.isdir(self.fuse):
+        if self.fuse_is_mounted():
             subprocess.run(["fusermount3", "-uz", self.fuse], stderr=subprocess.DEVNULL, timeout=20)
