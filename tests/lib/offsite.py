@@ -13,6 +13,7 @@ OFFSITE_BUILD names the build folder (default: <repository>/build). Every wait h
 
 import base64
 import configparser
+import contextlib
 import datetime
 import hashlib
 import hmac
@@ -86,11 +87,12 @@ def encode(text):
     return urllib.parse.quote(text, safe="-_.~")
 
 
-def signed(parameters, key_id, secret, verb="GET"):
-    """The query of a call with signature version 1, complete."""
+def signed(parameters, key_id, secret, verb="GET", clock_s=0):
+    """The query of a call with signature version 1, complete. clock_s: how far the site's clock is ahead of ours."""
+    now = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=clock_s)
     query = {"Format": "JSON", "AccessKeyId": key_id, "SignatureMethod": "HMAC-SHA1", "SignatureVersion": "1.0",
              "SignatureNonce": str(uuid.uuid4()),
-             "Timestamp": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")}
+             "Timestamp": now.strftime("%Y-%m-%dT%H:%M:%SZ")}
     query.update({name: str(value) for name, value in parameters.items()})
     canonical = "&".join(f"{encode(name)}={encode(query[name])}" for name in sorted(query))
     digest = hmac.new((secret + "&").encode(), f"{verb}&%2F&{encode(canonical)}".encode(), hashlib.sha1).digest()
@@ -150,7 +152,15 @@ class Disk:
 
 
 class Site:
-    """One site. Made stopped; start() waits until it is ready."""
+    """One site. Made stopped; start() waits until it is ready. wan.py places one elsewhere, with another clock."""
+
+    link_host = "127.0.0.1"
+    environment = {}
+    clock_s = 0
+
+    def place(self):
+        """In this context processes of the site are started and its API is called."""
+        return contextlib.nullcontext()
 
     def __init__(self, folder, region="north", extra="", peers=()):
         self.folder = pathlib.Path(folder)
@@ -171,9 +181,9 @@ class Site:
         lines = ["[site]", f"region={self.region}", f"zone={self.zone}", f"data={self.folder}", f"run={self.run_folder}",
                  "log=debug", "[api]", f"listen=127.0.0.1:{self.api_port}",
                  "[nbd]", f"listen=tcp:127.0.0.1:{self.nbd_port}", f"unix={self.nbd_socket}",
-                 "[link]", f"listen=tcp:127.0.0.1:{self.link_port}"]
+                 "[link]", f"listen=tcp:{self.link_host}:{self.link_port}"]
         for peer in peers:
-            lines += [f"[peer {peer.zone}]", f"region={peer.region}", f"address=tcp:127.0.0.1:{peer.link_port}",
+            lines += [f"[peer {peer.zone}]", f"region={peer.region}", f"address=tcp:{peer.link_host}:{peer.link_port}",
                       f"secret={SECRET}"]
         config = self.folder / "offsite.conf"
         config.write_text("\n".join(lines) + "\n" + self.extra)
@@ -184,9 +194,10 @@ class Site:
     def start(self):
         assert self.process is None
         begin = len(self.log())
-        with open(self.log_path, "a", encoding="utf-8") as log:
+        with open(self.log_path, "a", encoding="utf-8") as log, self.place():
             self.process = subprocess.Popen([str(OFFSITED), "--dir", str(self.folder)], stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=log, start_new_session=True)
+                                            stdout=log, stderr=log, start_new_session=True,
+                                            env=dict(os.environ, **self.environment))
         self.wait_log("daemon.ready", begin)
         ini = configparser.ConfigParser(interpolation=None)
         text = (self.folder / "credentials").read_text()
@@ -263,7 +274,9 @@ class Site:
         """One signed call; gives the answer, or raises ApiError."""
         everything = {"Action": action, "Version": "2014-05-26" if action in ECS_ACTIONS else "2021-07-30",
                       "RegionId": self.region, **parameters}
-        status, body = http(self.url(signed(everything, self.key["access_key_id"], self.key["access_key_secret"])))
+        query = signed(everything, self.key["access_key_id"], self.key["access_key_secret"], clock_s=self.clock_s)
+        with self.place():
+            status, body = http(self.url(query))
         answer = json.loads(body)
         if status != 200:
             raise ApiError(action, status, answer.get("Code"), answer.get("Message"))
