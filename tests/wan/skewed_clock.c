@@ -1,6 +1,6 @@
 /* A wall clock that is wrong by OFFSITE_SKEW_S seconds, for a program that has this library in LD_PRELOAD.
  *
- * The monotonic clock is left alone: it has no meaning outside a machine, and a time namespace could shift nothing else.
+ * The monotonic clock is left alone: it has no meaning outside a machine, and is all that a time namespace could shift.
  * Debian's libfaketime does the same and much more, but asks for the time while it is being initialised, and so hangs
  * under AddressSanitizer, which intercepts that call before it can answer. This one has no state but a number, and asks
  * the kernel itself. */

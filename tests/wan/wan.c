@@ -6,7 +6,7 @@
  * packet that the kernel sends into a TUN device arrives here as bytes, and what is written to the other namespace's
  * device arrives there. In between a packet is what we make of it:
  *
- *   near's "wan" 10.77.0.1  ->  [lost?] [room?] queue, each packet with the instant it is due  ->  far's "wan" 10.77.0.2
+ *   near's "wan", 10.77.0.1  ->  [lost?] [room?] queue: packets, each with its due instant  ->  far's "wan", 10.77.0.2
  *
  * Both ways have a queue of their own. A packet leaves the near end of the line when those before it have left, and
  * arrives so much later as the line is long:
@@ -169,9 +169,10 @@ static void take(struct line *line, struct way *way)
 		} else if (!room) {
 			way->dropped++;
 		} else {
+			int64_t starts = way->free_ns > now ? way->free_ns : now;
 			int64_t bits = 8 * (size + (int64_t)ETHERNET_BYTES);
 
-			way->free_ns = (way->free_ns > now ? way->free_ns : now) + bits * MS_NS / (int64_t)line->rate_kbit;
+			way->free_ns = starts + bits * MS_NS / (int64_t)line->rate_kbit;
 			packet->due_ns = way->free_ns + line->delay_ns;
 			packet->size = (uint32_t)size;
 			way->tail++;
@@ -218,7 +219,8 @@ static void carry(struct line *line, int signals)
 	do {
 		int64_t first = deliver(line, &ways[0]), second = deliver(line, &ways[1]);
 		int64_t wait = (first < second ? first : second) - now_ns();
-		struct pollfd polled[3] = { { .fd = ways[0].from, .events = POLLIN }, { .fd = ways[1].from, .events = POLLIN },
+		struct pollfd polled[3] = { { .fd = ways[0].from, .events = POLLIN },
+					    { .fd = ways[1].from, .events = POLLIN },
 					    { .fd = signals, .events = POLLIN } };
 		struct timespec limit;
 
