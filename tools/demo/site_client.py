@@ -121,8 +121,15 @@ class Site:
     def disk_detach(self, disk, instance):
         self.call("DetachDisk", DiskId=disk, InstanceId=instance)
 
+    def disk_row(self, disk):
+        return self.call("DescribeDisks", DiskIds=json.dumps([disk]))["Disks"]["Disk"][0]
+
     def disk_status(self, disk):
-        return self.call("DescribeDisks", DiskIds=json.dumps([disk]))["Disks"]["Disk"][0]["Status"]
+        return self.disk_row(disk)["Status"]
+
+    def disk_path(self, disk):
+        """Of its raw image."""
+        return self.disk_row(disk)["Offsite"]["Path"]
 
     def group(self, group):
         rows = self.call("DescribeDiskReplicaGroups", GroupIds=group)["ReplicaGroups"]
