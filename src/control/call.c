@@ -4,14 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/hash.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/text.h"
-#include "catalog/catalog.h"
 #include "control/internal.h"
-
-#define TOKEN_S (24u * 3600u)
 
 const char *control_operation_name(enum control_operation operation)
 {
@@ -56,125 +52,6 @@ static void (*const operations[CONTROL_OPERATIONS])(struct call *call) = {
 	[CONTROL_REMOVE_PAIR] = operate_member, [CONTROL_START_GROUP] = operate_replica, [CONTROL_STOP_GROUP] = operate_replica,
 	[CONTROL_FAILOVER_GROUP] = operate_replica, [CONTROL_DELETE_GROUP] = operate_replica,
 };
-
-/* --- client tokens: kept with their answer for a day --- */
-
-/* What was asked, but for the token itself. */
-static void request_digest(const struct control_request *request, char out[2 * SHA256_SIZE + 1])
-{
-	struct control_request bare = *request;
-	uint8_t digest[SHA256_SIZE];
-	json_t *json;
-	char *text;
-
-	bare.client_token[0] = 0;
-	json = request_to_json(&bare);
-	text = json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS);
-	hash_sha256(text, strlen(text), digest);
-	hash_to_hex(digest, sizeof digest, out);
-	free(text);
-	json_decref(json);
-}
-
-static struct token *token_find(struct control *control, const char *text)
-{
-	list_for_each(entry, &control->tokens) {
-		struct token *token = container_of(entry, struct token, entry);
-
-		if (strcmp(token->text, text) == 0)
-			return token;
-	}
-	return NULL;
-}
-
-static void token_forget(struct control *control, struct token *token)
-{
-	if (!token->running && catalog_begin(control->catalog, NULL) == 0) {
-		catalog_remove(control->catalog, "token", token->text, NULL);
-		catalog_commit(control->catalog, NULL);
-	}
-	list_remove(&token->entry);
-	free(token);
-}
-
-void tokens_expire(struct control *control)
-{
-	list_for_each(entry, &control->tokens) {
-		struct token *token = container_of(entry, struct token, entry);
-
-		if (!token->running && token->at_s + TOKEN_S < control_now_s())
-			token_forget(control, token);
-	}
-}
-
-int token_load(struct control *control, const char *text, const char *body)
-{
-	struct token *token = memory_new(1, sizeof *token);
-	const char *first = strchr(body, ' '), *second = first == NULL ? NULL : strchr(first + 1, ' ');
-
-	/* "<digest> <seconds> <id>" */
-	if (strlen(text) >= sizeof token->text || second == NULL || first - body != 2 * SHA256_SIZE ||
-	    strlen(second + 1) >= sizeof token->id) {
-		free(token);
-		return -1;
-	}
-	text_copy(token->digest, sizeof token->digest, body);
-	text_copy(token->id, sizeof token->id, second + 1);
-	text_copy(token->text, sizeof token->text, text);
-	token->at_s = strtoull(first + 1, NULL, 10);
-	list_append(&control->tokens, &token->entry);
-	return 0;
-}
-
-static void token_end(struct call *call, bool keep)
-{
-	struct token *token = token_find(call->control, call->request.client_token);
-	char body[256];
-
-	if (token == NULL || !token->running)
-		return;
-	if (!keep) {
-		token_forget(call->control, token);
-		return;
-	}
-	token->running = false;
-	snprintf(token->id, sizeof token->id, "%s", call->made_id);
-	snprintf(body, sizeof body, "%s %llu %s", token->digest, (unsigned long long)token->at_s, token->id);
-	if (catalog_begin(call->control->catalog, NULL) == 0) {
-		catalog_put(call->control->catalog, "token", token->text, body, NULL);
-		catalog_commit(call->control->catalog, NULL);
-	}
-}
-
-/* True when the call was answered from a token. */
-static bool token_begin(struct call *call)
-{
-	const char *text = call->request.client_token;
-	struct token *token = text[0] == 0 ? NULL : token_find(call->control, text);
-	char digest[2 * SHA256_SIZE + 1];
-
-	if (text[0] == 0)
-		return false;
-	request_digest(&call->request, digest);
-	if (token != NULL && strcmp(token->digest, digest) != 0) {
-		call_end(call, REFUSE_TOKEN_MISMATCH, "client token %s was used before with other parameters", text);
-	} else if (token != NULL && token->running) {
-		call_end(call, REFUSE_TOKEN_RUNNING, "the first request with client token %s still runs", text);
-	} else if (token != NULL) {
-		snprintf(call->made_id, sizeof call->made_id, "%s", token->id);
-		call_end(call, REFUSE_NONE, "%s", "");
-	} else {
-		token = memory_new(1, sizeof *token);
-		token->running = true;
-		token->at_s = control_now_s();
-		snprintf(token->text, sizeof token->text, "%s", text);
-		memcpy(token->digest, digest, sizeof token->digest);
-		list_append(&call->control->tokens, &token->entry);
-		call->owns_token = true;
-		return false;
-	}
-	return true;
-}
 
 /* --- calls --- */
 

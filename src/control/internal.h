@@ -191,11 +191,18 @@ void preview_tell(struct control *control, const struct replica *replica, json_t
 /* list.c: 0 when it is as good as now; `told_ms`: when the status was told (monotonic). */
 uint64_t recovery_age_of(const struct unit_status *status, uint64_t told_ms);
 
+/* token.c */
+/* True when the call was answered from its token. */
+bool token_begin(struct call *call);
+void token_end(struct call *call, bool keep);
+void tokens_expire(struct control *control);
+int token_load(struct control *control, const char *text, const char *body);
+void tokens_push(struct control *control, const struct peer *peer, const struct token *only);
+void on_tokens(struct debt *debt, const json_t *message);
+
 /* call.c */
 void call_end(struct call *call, enum refusal refusal, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void call_end_error(struct call *call, const struct error *error);
-void tokens_expire(struct control *control);
-int token_load(struct control *control, const char *text, const char *body);
 void call_forward(struct call *call, const char *zone);
 
 /* operation_disk.c, operation_replica.c, operation_member.c, operation_site.c */

@@ -387,6 +387,7 @@ static const struct {
 } handlers[] = {
 	{ "call", on_call }, { "prepare", on_prepare }, { "start", on_start }, { "put", on_put }, { "gone", on_gone },
 	{ "follow", on_follow }, { "grow", on_grow }, { "settled", on_settled },
+	{ "tokens", on_tokens },
 };
 
 void control_on_message(struct control *control, const char *peer, bool is_answer, uint64_t id, const void *bytes, size_t size)

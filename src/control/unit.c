@@ -236,6 +236,8 @@ void control_on_link(struct control *control, const char *zone, bool up, const c
 	if (peer == NULL)
 		return;
 	peer->linked = up;
+	if (up)
+		tokens_push(control, peer, NULL);
 	list_for_each(entry, &control->replicas) {
 		struct replica *replica = container_of(entry, struct replica, entry);
 
