@@ -1,4 +1,5 @@
-/* Client tokens: a call that is repeated gets the first one's answer, for a day, through restarts, at whichever site it is asked. */
+/* Client tokens: a call that is repeated gets the first one's answer, for a day, through restarts, at whichever site it is
+ * asked. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
