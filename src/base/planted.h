@@ -30,8 +30,7 @@
 	X(SWITCHOVER_HOLDS_NOTHING, "writes go on during a switchover's last epoch") \
 	X(HASHES_NOT_COMPARED, "blocks that were to be compared count as the same") \
 	X(DIVERGENCE_UNSYNCED, "what was saved of a divergence is not on stable storage when its blocks are overwritten") \
-	X(DIVERGENCE_TORN_TRUSTED, "what was saved of a divergence is taken from the file after a power cut without a look at it") \
-	X(HALF_WAY_TRUSTED, "a copy whose newest epoch was not wholly applied is taken for a recovery point by another history")
+	X(DIVERGENCE_TORN_TRUSTED, "what was saved of a divergence is taken from the file after a power cut without a look at it")
 
 enum planted {
 	PLANTED_NOTHING,

@@ -199,7 +199,7 @@ static void record_begin(struct unit *unit, bool half_way)
 	env_random(unit->engine->env, &record->copy, sizeof record->copy);
 	if (!spec->compare)
 		return;
-	record->content = spec->point_epoch > 0 && (!half_way || PLANTED(HALF_WAY_TRUSTED)) ? COPY_POINT : COPY_DIVERGED;
+	record->content = spec->point_epoch > 0 && !half_way ? COPY_POINT : COPY_DIVERGED;
 	record->committed = record->applied = spec->point_epoch;
 	record->committed_wall_ms = spec->point_wall_ms;
 	record->epoch_reserved = unit->sender.epoch = spec->point_epoch + 1;
