@@ -4,7 +4,9 @@ A database forgives: it rewrites pages from its log, and writes to the same plac
 is written to the first disk, then to the second, each on stable storage before the next. An entry goes to a slot of 4 KiB that is
 chosen by chance and remembered: half of the time to one of a few, which change in every epoch, half of the time to one of many, which
 stay as they are for long. At any instant the first disk holds the entries up to some a, the second those up to a or a - 1, and what each
-slot must hold follows from that: a block too old, too new or lost is found, on one disk or between the two."""
+slot must hold follows from that: a block too old, too new or lost is found, on one disk or between the two.
+
+Beside the first file lies ballast, rewritten at random: it makes an epoch many frames long, so that a kill strikes between them."""
 import mmap
 import os
 import random
@@ -17,6 +19,10 @@ from terminal import Failure
 SLOTS = 2048
 HOT_SLOTS = 16
 BLOCK = 4096
+ROUNDING_MS = 5  # between two readings of one clock
+BALLAST_BYTES = 48 << 20
+BALLAST_PIECE = 64 << 10
+BALLAST_PAUSE_S = BALLAST_PIECE / 8e6
 
 
 def block_of(number, life):
@@ -29,21 +35,38 @@ class Ledger:
         self.entries = [(0, 0)]  # slot and life of each entry that was begun, by number
         self.acknowledged = [0]  # when entry n was on both disks, wall clock, milliseconds
         self.begin = 1
-        self.thread = None
+        self.threads = []
 
     @staticmethod
     def create(paths):
-        for path in paths:
+        for path, size in [(path, SLOTS * BLOCK) for path in paths] + [(paths[0] + ".ballast", BALLAST_BYTES)]:
             with open(path, "wb") as file:
-                file.write(bytes(SLOTS * BLOCK))
+                file.write(bytes(size))
                 os.fsync(file.fileno())
 
     # --- writing
 
     def start(self, paths, life, pause=0.003):
         self.ending = threading.Event()
-        self.thread = threading.Thread(target=self._work, args=(paths, life, pause), daemon=True)
-        self.thread.start()
+        self.threads = [threading.Thread(target=self._work, args=(paths, life, pause), daemon=True),
+                        threading.Thread(target=self._ballast, args=(paths[0] + ".ballast",), daemon=True)]
+        for thread in self.threads:
+            thread.start()
+
+    def _ballast(self, path):
+        try:
+            file = os.open(path, os.O_WRONLY | os.O_DIRECT)
+        except OSError:
+            return
+        try:
+            buffer, chance = mmap.mmap(-1, BALLAST_PIECE), random.Random()
+            while not self.ending.wait(BALLAST_PAUSE_S):
+                buffer[:] = chance.randbytes(BALLAST_PIECE)
+                os.pwrite(file, buffer, chance.randrange(BALLAST_BYTES // BALLAST_PIECE) * BALLAST_PIECE)
+        except OSError:
+            pass
+        finally:
+            os.close(file)
 
     def _work(self, paths, life, pause):
         files = []
@@ -68,9 +91,10 @@ class Ledger:
 
     def end(self):
         self.ending.set()
-        self.thread.join(60)
-        if self.thread.is_alive():
-            raise Failure("a write to a disk whose server has gone did not end within 60 s")
+        for thread in self.threads:
+            thread.join(60)
+            if thread.is_alive():
+                raise Failure("a write to a disk whose server has gone did not end within 60 s")
 
     # --- judging
 
@@ -84,6 +108,8 @@ class Ledger:
         promised = len(kept) if recovery_ms is None else sum(1 for at in kept if at <= recovery_ms)
         if second < promised:
             raise Failure(f"entry {promised} of the ledger was promised, and the newest is {second}")
+        if recovery_ms is not None and first > 1 + sum(1 for at in kept if at <= recovery_ms + ROUNDING_MS):
+            raise Failure(f"entry {first} was begun after the recovery point's instant, and is there")
         del self.entries[first + 1:]
         del self.acknowledged[second + 1:]
         # An entry that is on the first disk alone is written again; the check has seen it, which is as good as an answer.
