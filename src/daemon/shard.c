@@ -264,14 +264,14 @@ int shard_stop(struct shard *shard, uint32_t limit_ms)
 	struct timespec until;
 
 	loop_post(shard->core.env, shard_on_stop, shard);
-	clock_gettime(CLOCK_REALTIME, &until);
+	clock_gettime(CLOCK_MONOTONIC, &until); /* a step of the wall clock must not end the wait */
 	until.tv_sec += limit_ms / 1000;
 	until.tv_nsec += (long)(limit_ms % 1000) * 1000000;
 	if (until.tv_nsec >= 1000000000) {
 		until.tv_nsec -= 1000000000;
 		until.tv_sec++;
 	}
-	if (pthread_timedjoin_np(shard->thread, NULL, &until) != 0)
+	if (pthread_clockjoin_np(shard->thread, NULL, CLOCK_MONOTONIC, &until) != 0)
 		return -ETIMEDOUT;
 	sem_destroy(&shard->started);
 	free(shard);
