@@ -112,6 +112,8 @@ class Ledger:
             raise Failure(f"entry {first} was begun after the recovery point's instant, and is there")
         del self.entries[first + 1:]
         del self.acknowledged[second + 1:]
+        if second == len(self.acknowledged):  # killed before it was noted: now it has been seen
+            self.acknowledged.append(time.time() * 1000)
         # An entry that is on the first disk alone is written again; the check has seen it, which is as good as an answer.
         self.begin = second + 1
         return second
