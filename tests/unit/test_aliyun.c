@@ -60,9 +60,20 @@ static void test_form(void **state)
 	http_parameters_fini(&parameters);
 }
 
+/* The vendor's own example of signature version 3. */
+static void test_signature_3_vector(void **state)
+{
+	char signature[65];
+
+	(void)state;
+	aliyun_sign_3("7ea06492da5221eba5297e897ce16e55f964061054b7695beedaac1145b1e259", "YourAccessKeySecret", signature);
+	assert_string_equal(signature, "06563a9e1b43f5dfe96b81484da74bceab24a1d853912eee15083a6f0f3283c0");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_signature_3_vector),
 		cmocka_unit_test(test_refusals), cmocka_unit_test(test_actions), cmocka_unit_test(test_form),
 	};
 

@@ -106,11 +106,19 @@ static void call_on_answer(void *data, const struct control_answer *answer)
 	call_send(call, MHD_HTTP_OK, members);
 }
 
+/* With signature version 3 these are headers, and signed. */
+static const char *need_named(struct call *call, const char *parameter, const char *header)
+{
+	const char *value = aliyun_is_version_3(call->request) ? http_request_header(call->request, header) : NULL;
+
+	return value != NULL ? value : aliyun_need(call->request, parameter, &call->error);
+}
+
 static bool call_find_operation(struct call *call)
 {
 	static const char *const versions[ALIYUN_PRODUCTS] = { [ALIYUN_EBS] = "2021-07-30", [ALIYUN_ECS] = "2014-05-26" };
-	const char *action = aliyun_need(call->request, "Action", &call->error);
-	const char *version = action == NULL ? NULL : aliyun_need(call->request, "Version", &call->error);
+	const char *action = need_named(call, "Action", "x-acs-action");
+	const char *version = action == NULL ? NULL : need_named(call, "Version", "x-acs-version");
 	int product = 0;
 
 	if (version == NULL)

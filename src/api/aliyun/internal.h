@@ -38,8 +38,16 @@ bool aliyun_fail(struct aliyun_error *error, unsigned status, const char *code, 
 /* The refusal in the words of the product; `text` (may be "") holds particulars. */
 void aliyun_refuse(struct aliyun_error *error, enum aliyun_product product, enum refusal refusal, const char *text);
 
-/* Signature version 1: who calls, when, once only, and that nothing was changed on the way. */
+/* Signature version 1 or 3: who calls, when, once only, and that nothing was changed on the way. */
 bool aliyun_check_signature(struct auth *auth, const struct http_request *request, struct aliyun_error *error);
+bool aliyun_check_signature_3(struct auth *auth, const struct http_request *request, struct aliyun_error *error);
+bool aliyun_is_version_3(const struct http_request *request);
+/* The parts that both share. */
+const char *aliyun_find_secret(const struct auth *auth, const char *key_id, struct aliyun_error *error);
+bool aliyun_check_time(const char *given, int64_t now_s, struct aliyun_error *error);
+bool aliyun_use_nonce(struct auth *auth, const char *key_id, const char *nonce, int64_t now_s, struct aliyun_error *error);
+/* Of the hash (hexadecimal) of a canonical request, for version 3: 64 digits and a zero. */
+void aliyun_sign_3(const char *hash, const char *secret, char out_signature[65]);
 
 /* One action of the API. */
 struct aliyun_operation {

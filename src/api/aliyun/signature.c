@@ -6,79 +6,19 @@
 #include <string.h>
 #include <time.h>
 
+#include "api/aliyun/canonical.h"
 #include "api/aliyun/internal.h"
 #include "api/http/http.h"
 #include "auth/auth.h"
 #include "base/hash.h"
 #include "base/memory.h"
 
-struct text {
-	char *bytes;
-	size_t size;
-	size_t room;
-};
-
-static void text_append(struct text *text, const char *bytes, size_t size)
-{
-	if (text->size + size + 1 > text->room) {
-		text->room = (text->size + size + 1) * 2;
-		text->bytes = memory_resize(text->bytes, text->room, 1);
-	}
-	memcpy(text->bytes + text->size, bytes, size);
-	text->size += size;
-	text->bytes[text->size] = '\0';
-}
-
-/* Percent-encoding with all but A-Z a-z 0-9 - _ . ~ escaped. */
-static void text_append_encoded(struct text *text, const char *plain)
-{
-	static const char kept[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~";
-	char escape[4];
-
-	for (; *plain != '\0'; plain++) {
-		if (strchr(kept, *plain) != NULL) {
-			text_append(text, plain, 1);
-			continue;
-		}
-		snprintf(escape, sizeof(escape), "%%%02X", (unsigned)(unsigned char)*plain);
-		text_append(text, escape, 3);
-	}
-}
-
-struct pair {
-	const char *name;
-	const char *value;
-};
-
-static int pair_compare(const void *left, const void *right)
-{
-	const struct pair *a = left, *b = right;
-	int order = strcmp(a->name, b->name);
-
-	return order != 0 ? order : strcmp(a->value, b->value);
-}
-
 /* Gives "METHOD&%2F&...", on the heap. */
 static char *string_to_sign(const struct http_request *request)
 {
-	size_t count = http_request_parameter_count(request), used = 0;
-	AUTO_FREE struct pair *pairs = memory_new(count + 1, sizeof(*pairs));
 	struct text canonical = { 0 }, whole = { 0 };
 
-	for (size_t i = 0; i < count; i++) {
-		if (strcmp(http_request_parameter_name(request, i), "Signature") == 0)
-			continue;
-		pairs[used].name = http_request_parameter_name(request, i);
-		pairs[used++].value = http_request_parameter_value(request, i);
-	}
-	qsort(pairs, used, sizeof(*pairs), pair_compare);
-	text_append(&canonical, "", 0);
-	for (size_t i = 0; i < used; i++) {
-		text_append(&canonical, "&", i > 0);
-		text_append_encoded(&canonical, pairs[i].name);
-		text_append(&canonical, "=", 1);
-		text_append_encoded(&canonical, pairs[i].value);
-	}
+	text_append_parameters(&canonical, request, http_request_parameter_count(request), "Signature");
 	text_append(&whole, http_request_method(request), strlen(http_request_method(request)));
 	text_append(&whole, "&%2F&", 5);
 	text_append_encoded(&whole, canonical.bytes);
@@ -106,11 +46,7 @@ static bool check_present(const struct http_request *request, struct aliyun_erro
 {
 	static const char *const names[] = { "AccessKeyId", "Signature", "SignatureMethod", "SignatureVersion", "SignatureNonce",
 					     "Timestamp" };
-	const char *header = http_request_header(request, "Authorization");
 
-	if (header != NULL && strncmp(header, "ACS3-", 5) == 0)
-		return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "InvalidSignatureMethod",
-				   "Signature version 3 is not spoken here yet: use version 1 (HMAC-SHA1).");
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (aliyun_need(request, names[i], error) == NULL)
 			return false;
@@ -121,45 +57,65 @@ static bool check_present(const struct http_request *request, struct aliyun_erro
 	return true;
 }
 
-static bool check_time(const struct http_request *request, int64_t now_s, struct aliyun_error *error)
+bool aliyun_check_time(const char *given, int64_t now_s, struct aliyun_error *error)
 {
-	const char *given = http_request_parameter(request, "Timestamp");
 	struct tm utc = { 0 };
 	const char *end = strptime(given, "%Y-%m-%dT%H:%M:%SZ", &utc);
 
 	if (end == NULL || *end != '\0')
 		return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "InvalidTimeStamp.Format",
-				   "Timestamp must look like 2026-01-02T03:04:05Z.");
+				   "The time of a request must look like 2026-01-02T03:04:05Z.");
 	if (!auth_is_timely((int64_t)timegm(&utc), now_s))
 		return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "InvalidTimeStamp.Expired",
 				   "Timestamp is more than 15 minutes away from this server's clock: set the clocks right.");
 	return true;
 }
 
+const char *aliyun_find_secret(const struct auth *auth, const char *key_id, struct aliyun_error *error)
+{
+	bool disabled;
+	const char *secret = auth_find_secret(auth, key_id, &disabled);
+
+	if (secret == NULL && disabled)
+		aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "InvalidAccessKeyId.Inactive", "The access key is disabled.");
+	else if (secret == NULL)
+		aliyun_fail(error, MHD_HTTP_NOT_FOUND, "InvalidAccessKeyId.NotFound", "There is no such access key at this site.");
+	return secret;
+}
+
+bool aliyun_use_nonce(struct auth *auth, const char *key_id, const char *nonce, int64_t now_s, struct aliyun_error *error)
+{
+	if (auth_use_nonce(auth, key_id, nonce, now_s))
+		return true;
+	return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "SignatureNonceUsed", "The SignatureNonce was used before.");
+}
+
+bool aliyun_is_version_3(const struct http_request *request)
+{
+	const char *header = http_request_header(request, "Authorization");
+
+	return header != NULL && strncmp(header, "ACS3-", 5) == 0;
+}
+
 bool aliyun_check_signature(struct auth *auth, const struct http_request *request, struct aliyun_error *error)
 {
 	int64_t now_s = (int64_t)time(NULL);
-	const char *key_id, *secret, *nonce;
+	const char *key_id, *secret;
 	AUTO_FREE char *to_sign = NULL;
-	bool disabled;
 
+	if (aliyun_is_version_3(request))
+		return aliyun_check_signature_3(auth, request, error);
 	if (!check_present(request, error))
 		return false;
 	key_id = http_request_parameter(request, "AccessKeyId");
-	secret = auth_find_secret(auth, key_id, &disabled);
-	if (secret == NULL && disabled)
-		return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "InvalidAccessKeyId.Inactive", "The access key is disabled.");
+	secret = aliyun_find_secret(auth, key_id, error);
 	if (secret == NULL)
-		return aliyun_fail(error, MHD_HTTP_NOT_FOUND, "InvalidAccessKeyId.NotFound",
-				   "There is no such access key at this site.");
+		return false;
 	to_sign = string_to_sign(request);
 	if (!signature_is_right(secret, to_sign, http_request_parameter(request, "Signature")))
 		return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "SignatureDoesNotMatch",
 				   "The signature is not the one calculated here. server string to sign is:%s", to_sign);
-	if (!check_time(request, now_s, error))
+	if (!aliyun_check_time(http_request_parameter(request, "Timestamp"), now_s, error))
 		return false;
-	nonce = http_request_parameter(request, "SignatureNonce");
-	if (!auth_use_nonce(auth, key_id, nonce, now_s))
-		return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "SignatureNonceUsed", "The SignatureNonce was used before.");
-	return true;
+	return aliyun_use_nonce(auth, key_id, http_request_parameter(request, "SignatureNonce"), now_s, error);
 }

@@ -42,6 +42,7 @@ const char *http_request_body(const struct http_request *request, size_t *out_si
 /* Parameters of the query and, when the content type says so, of the form in the body; decoded, in their order. None holds
  * a zero byte. */
 size_t http_request_parameter_count(const struct http_request *request);
+size_t http_request_query_count(const struct http_request *request); /* of them, the first: those of the query */
 const char *http_request_parameter_name(const struct http_request *request, size_t index);
 const char *http_request_parameter_value(const struct http_request *request, size_t index);
 /* The first of that name, or NULL. */

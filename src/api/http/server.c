@@ -45,6 +45,7 @@ struct http_request {
 	size_t size;
 	bool too_long; /* the body: what came beyond the limit was not kept */
 	struct http_parameters parameters;
+	size_t query_count; /* of them */
 	struct MHD_Response *response;
 	unsigned status;
 };
@@ -80,6 +81,7 @@ static bool request_read_parameters(struct http_request *request)
 	MHD_get_connection_values_n(request->connection, MHD_GET_ARGUMENT_KIND, on_query_parameter, &request->parameters);
 	if ((size_t)(there < 0 ? 0 : there) != request->parameters.count)
 		return false;
+	request->query_count = request->parameters.count;
 	if (type == NULL || strncasecmp(type, FORM, sizeof(FORM) - 1) != 0)
 		return true;
 	return http_parameters_add_form(&request->parameters, request->body, request->size) == 0;
@@ -285,6 +287,11 @@ const char *http_request_body(const struct http_request *request, size_t *out_si
 size_t http_request_parameter_count(const struct http_request *request)
 {
 	return request->parameters.count;
+}
+
+size_t http_request_query_count(const struct http_request *request)
+{
+	return request->query_count;
 }
 
 const char *http_request_parameter_name(const struct http_request *request, size_t index)

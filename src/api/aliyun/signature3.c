@@ -1,0 +1,177 @@
+/* Signature version 3 (ACS3-HMAC-SHA256): HMAC-SHA256 over the hash of method, path, query, the headers that the client names,
+ * and the body's hash. The action and the version ride in headers. */
+#include <microhttpd.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include "api/aliyun/canonical.h"
+#include "api/aliyun/internal.h"
+#include "api/http/http.h"
+#include "auth/auth.h"
+#include "base/hash.h"
+#include "base/memory.h"
+
+#define ALGORITHM "ACS3-HMAC-SHA256"
+#define HEADERS_MAX 64u
+#define HEX_SIZE (2 * SHA256_SIZE + 1)
+
+/* The header Authorization, taken apart. */
+struct authorization {
+	char *text; /* what the others point into */
+	const char *credential, *signed_headers, *signature;
+};
+
+static bool incomplete(struct aliyun_error *error, const char *what)
+{
+	return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "IncompleteSignature", "%s", what);
+}
+
+static bool authorization_read(struct authorization *authorization, const char *header, struct aliyun_error *error)
+{
+	char *save = NULL;
+
+	if (strncmp(header, ALGORITHM " ", strlen(ALGORITHM) + 1) != 0)
+		return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "InvalidSignatureMethod", "The algorithm must be " ALGORITHM ".");
+	authorization->text = memory_copy_text(header + strlen(ALGORITHM) + 1);
+	for (char *part = strtok_r(authorization->text, ", ", &save); part != NULL; part = strtok_r(NULL, ", ", &save)) {
+		if (strncmp(part, "Credential=", 11) == 0)
+			authorization->credential = part + 11;
+		else if (strncmp(part, "SignedHeaders=", 14) == 0)
+			authorization->signed_headers = part + 14;
+		else if (strncmp(part, "Signature=", 10) == 0)
+			authorization->signature = part + 10;
+	}
+	if (authorization->credential == NULL || authorization->signed_headers == NULL || authorization->signature == NULL)
+		return incomplete(error, "Authorization must have Credential, SignedHeaders and Signature.");
+	return true;
+}
+
+/* What is not signed could have been changed on the way: these must be. */
+static bool signs_what_it_must(const char *signed_headers, struct aliyun_error *error)
+{
+	static const char *const needed[] = { "host", "x-acs-action", "x-acs-version", "x-acs-date", "x-acs-signature-nonce",
+					      "x-acs-content-sha256" };
+	char list[1024], name[40];
+
+	if (snprintf(list, sizeof(list), ";%s;", signed_headers) >= (int)sizeof(list))
+		return incomplete(error, "SignedHeaders is too long.");
+	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
+		snprintf(name, sizeof(name), ";%s;", needed[i]);
+		if (strstr(list, name) == NULL)
+			return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "IncompleteSignature", "SignedHeaders must name %s.", needed[i]);
+	}
+	return true;
+}
+
+static void append_trimmed(struct text *text, const char *value)
+{
+	size_t size;
+
+	value += strspn(value, " \t");
+	size = strlen(value);
+	while (size > 0 && (value[size - 1] == ' ' || value[size - 1] == '\t'))
+		size--;
+	text_append(text, value, size);
+}
+
+/* "name:value\n" for each name of the list, in its order: clients sort it. */
+static bool append_headers(struct text *text, const struct http_request *request, const char *list, struct aliyun_error *error)
+{
+	AUTO_FREE char *names = memory_copy_text(list);
+	char *save = NULL;
+	unsigned count = 0;
+
+	for (char *name = strtok_r(names, ";", &save); name != NULL; name = strtok_r(NULL, ";", &save)) {
+		const char *value = http_request_header(request, name);
+
+		if (value == NULL || ++count > HEADERS_MAX)
+			return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "IncompleteSignature",
+					   "SignedHeaders names %.64s, which the request has not, or too many.", name);
+		text_append(text, name, strlen(name));
+		text_append(text, ":", 1);
+		append_trimmed(text, value);
+		text_append(text, "\n", 1);
+	}
+	return true;
+}
+
+static void hash_hex(const void *bytes, size_t size, char out[HEX_SIZE])
+{
+	uint8_t digest[SHA256_SIZE];
+
+	hash_sha256(bytes, size, digest);
+	hash_to_hex(digest, sizeof(digest), out);
+}
+
+/* The hash of the canonical request, which is what is signed. */
+static bool canonical_hash(const struct http_request *request, const char *signed_headers, char out_hash[HEX_SIZE],
+			   struct aliyun_error *error)
+{
+	const char *claimed = http_request_header(request, "x-acs-content-sha256"), *body;
+	struct text text = { 0 };
+	char body_hash[HEX_SIZE];
+	size_t size;
+	bool good;
+
+	body = http_request_body(request, &size);
+	hash_hex(body, size, body_hash);
+	if (claimed == NULL || strcasecmp(claimed, body_hash) != 0)
+		return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "SignatureDoesNotMatch",
+				   "x-acs-content-sha256 is not the hash of the body that came.");
+	text_append(&text, http_request_method(request), strlen(http_request_method(request)));
+	text_append(&text, "\n/\n", 3);
+	text_append_parameters(&text, request, http_request_query_count(request), NULL);
+	text_append(&text, "\n", 1);
+	good = append_headers(&text, request, signed_headers, error);
+	text_append(&text, "\n", 1);
+	text_append(&text, signed_headers, strlen(signed_headers));
+	text_append(&text, "\n", 1);
+	text_append(&text, body_hash, strlen(body_hash));
+	hash_hex(text.bytes, text.size, out_hash);
+	free(text.bytes);
+	return good;
+}
+
+void aliyun_sign_3(const char *hash, const char *secret, char out_signature[HEX_SIZE])
+{
+	char to_sign[sizeof(ALGORITHM) + HEX_SIZE];
+	uint8_t digest[SHA256_SIZE];
+
+	snprintf(to_sign, sizeof(to_sign), ALGORITHM "\n%s", hash);
+	hash_hmac_sha256(secret, strlen(secret), to_sign, strlen(to_sign), digest);
+	hash_to_hex(digest, sizeof(digest), out_signature);
+}
+
+static bool check(struct auth *auth, const struct http_request *request, const struct authorization *authorization,
+		  struct aliyun_error *error)
+{
+	const char *date = http_request_header(request, "x-acs-date");
+	const char *nonce = http_request_header(request, "x-acs-signature-nonce"), *secret;
+	char hash[HEX_SIZE], expected[HEX_SIZE];
+	int64_t now_s = (int64_t)time(NULL);
+
+	if (!signs_what_it_must(authorization->signed_headers, error))
+		return false;
+	secret = aliyun_find_secret(auth, authorization->credential, error);
+	if (secret == NULL || !canonical_hash(request, authorization->signed_headers, hash, error))
+		return false;
+	aliyun_sign_3(hash, secret, expected);
+	if (strlen(authorization->signature) != strlen(expected) ||
+	    !hash_equal(authorization->signature, expected, strlen(expected)))
+		return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "SignatureDoesNotMatch", "The signature is not the one calculated here. "
+				   "server StringToSign is [" ALGORITHM "\n%s]", hash);
+	/* Both are there: they are among the headers that were signed. */
+	return aliyun_check_time(date, now_s, error) && aliyun_use_nonce(auth, authorization->credential, nonce, now_s, error);
+}
+
+bool aliyun_check_signature_3(struct auth *auth, const struct http_request *request, struct aliyun_error *error)
+{
+	struct authorization authorization = { 0 };
+	bool good = authorization_read(&authorization, http_request_header(request, "Authorization"), error) &&
+		    check(auth, request, &authorization, error);
+
+	free(authorization.text);
+	return good;
+}
