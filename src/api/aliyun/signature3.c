@@ -23,17 +23,14 @@ struct authorization {
 	const char *credential, *signed_headers, *signature;
 };
 
-static bool incomplete(struct aliyun_error *error, const char *what)
-{
-	return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "IncompleteSignature", "%s", what);
-}
-
 static bool authorization_read(struct authorization *authorization, const char *header, struct aliyun_error *error)
 {
 	char *save = NULL;
 
-	if (strncmp(header, ALGORITHM " ", strlen(ALGORITHM) + 1) != 0)
-		return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "InvalidSignatureMethod", "The algorithm must be " ALGORITHM ".");
+	if (strncmp(header, ALGORITHM " ", strlen(ALGORITHM) + 1) != 0) {
+		aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "InvalidSignatureMethod", "The algorithm must be " ALGORITHM ".");
+		return false;
+	}
 	authorization->text = memory_copy_text(header + strlen(ALGORITHM) + 1);
 	for (char *part = strtok_r(authorization->text, ", ", &save); part != NULL; part = strtok_r(NULL, ", ", &save)) {
 		if (strncmp(part, "Credential=", 11) == 0)
@@ -43,9 +40,11 @@ static bool authorization_read(struct authorization *authorization, const char *
 		else if (strncmp(part, "Signature=", 10) == 0)
 			authorization->signature = part + 10;
 	}
-	if (authorization->credential == NULL || authorization->signed_headers == NULL || authorization->signature == NULL)
-		return incomplete(error, "Authorization must have Credential, SignedHeaders and Signature.");
-	return true;
+	if (authorization->credential != NULL && authorization->signed_headers != NULL && authorization->signature != NULL)
+		return true;
+	aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "IncompleteSignature",
+		    "Authorization must have Credential, SignedHeaders and Signature.");
+	return false;
 }
 
 /* What is not signed could have been changed on the way: these must be. */
@@ -56,7 +55,7 @@ static bool signs_what_it_must(const char *signed_headers, struct aliyun_error *
 	char list[1024], name[40];
 
 	if (snprintf(list, sizeof(list), ";%s;", signed_headers) >= (int)sizeof(list))
-		return incomplete(error, "SignedHeaders is too long.");
+		return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "IncompleteSignature", "SignedHeaders is too long.");
 	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
 		snprintf(name, sizeof(name), ";%s;", needed[i]);
 		if (strstr(list, name) == NULL)

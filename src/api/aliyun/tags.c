@@ -175,7 +175,7 @@ static json_t *list_tags(struct aliyun *aliyun, const struct http_request *reque
 	json_t *ids = NULL, *tags = NULL, *found, *answer = NULL;
 	uint64_t first, most;
 	char next[24] = "";
-	uint32_t type;
+	uint32_t type = 0;
 
 	if (aliyun_need(request, "RegionId", error) != NULL && aliyun_read_resource_type(request, &type, error) &&
 	    aliyun_read_number(request, "NextToken", 0, INT64_MAX, 0, &first, error) &&
@@ -184,7 +184,7 @@ static json_t *list_tags(struct aliyun *aliyun, const struct http_request *reque
 	    ids_are_known(aliyun->control, (enum control_resource)type, ids, error)) {
 		found = control_list_tags(aliyun->control, (enum control_resource)type, ids, tags);
 		if (first + most < json_array_size(found))
-			snprintf(next, sizeof(next), "%llu", (unsigned long long)(first + most));
+			snprintf(next, sizeof(next), "%llu", (unsigned long long)first + most);
 		answer = json_pack("{s:s, s:o}", "NextToken", next, "TagResources",
 				   tag_rows(found, http_request_parameter(request, "ResourceType"), first, most, ecs));
 		json_decref(found);
