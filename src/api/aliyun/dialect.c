@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/random.h>
 
 #include "api/aliyun/aliyun.h"
@@ -13,7 +14,9 @@
 #include "base/memory.h"
 
 #define JSON_TYPE "application/json;charset=utf-8"
+#define XML_TYPE "text/xml;charset=utf-8"
 #define REQUEST_ID_SIZE 40
+#define ACTION_SIZE 64
 
 /* A request on its way through. */
 struct call {
@@ -59,18 +62,31 @@ static void request_id_make(char out[REQUEST_ID_SIZE])
 		 b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
 }
 
+/* Version 1 of the signature came with XML, and has it unless JSON is asked for; whoever does not sign gets JSON. */
+static bool wants_xml(const struct call *call)
+{
+	const char *format = http_request_parameter(call->request, "Format");
+
+	if (format != NULL)
+		return strcasecmp(format, "XML") == 0;
+	return !aliyun_is_version_3(call->request) && http_request_parameter(call->request, "Signature") != NULL;
+}
+
 /* Sends the members (taken) with the request's id, and ends the call. */
 static void call_send(struct call *call, unsigned status, json_t *members)
 {
-	char *text;
+	char *text, root[ACTION_SIZE + sizeof("Response")] = "Error";
+	bool xml = wants_xml(call);
 
 	json_object_set_new(members, "RequestId", json_string(call->request_id));
-	text = json_dumps(members, JSON_COMPACT);
+	if (status == MHD_HTTP_OK)
+		snprintf(root, sizeof(root), "%sResponse", call->operation->action);
+	text = xml ? aliyun_xml(root, members) : json_dumps(members, JSON_COMPACT);
 	json_decref(members);
 	if (text == NULL)
 		http_request_answer(call->request, MHD_HTTP_INTERNAL_SERVER_ERROR, JSON_TYPE, "{}", 2);
 	else
-		http_request_answer(call->request, status, JSON_TYPE, text, strlen(text));
+		http_request_answer(call->request, status, xml ? XML_TYPE : JSON_TYPE, text, strlen(text));
 	free(text);
 	list_remove(&call->link);
 	free(call);

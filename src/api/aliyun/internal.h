@@ -49,6 +49,9 @@ bool aliyun_use_nonce(struct auth *auth, const char *key_id, const char *nonce, 
 /* Of the hash (hexadecimal) of a canonical request, for version 3: 64 digits and a zero. */
 void aliyun_sign_3(const char *hash, const char *secret, char out_signature[65]);
 
+/* The answer as XML, on the heap. */
+char *aliyun_xml(const char *root, json_t *members);
+
 /* One action of the API. */
 struct aliyun_operation {
 	const char *action;
