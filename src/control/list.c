@@ -37,6 +37,16 @@ static struct control_site site_of(struct control *control, const char *zone)
 	return site;
 }
 
+static bool is_in_region(struct control *control, const char *zone, const char *region)
+{
+	const struct control_site *here = &control->config.site;
+	const struct peer *peer = strcmp(zone, here->zone) == 0 ? NULL : peer_find(control, zone);
+
+	if (peer == NULL && strcmp(zone, here->zone) != 0)
+		return false; /* a peer that has left the configuration */
+	return strcmp(peer == NULL ? here->region : peer->site.region, region) == 0;
+}
+
 /* Whether row `index` of the matches is on the page. */
 static bool on_page(const struct control_filter *filter, size_t index)
 {
@@ -109,10 +119,8 @@ static bool replica_matches(struct control *control, const struct control_filter
 	if (is_given(filter->name_part) && strstr(replica->name, filter->name_part) == NULL)
 		return false;
 	if (is_given(filter->region)) {
-		struct control_site source = site_of(control, replica->source);
-		struct control_site destination = site_of(control, replica->destination);
-		bool is_production = strcmp(source.region, filter->region) == 0;
-		bool is_backup = strcmp(destination.region, filter->region) == 0;
+		bool is_production = is_in_region(control, replica->source, filter->region);
+		bool is_backup = is_in_region(control, replica->destination, filter->region);
 
 		if (filter->site == CONTROL_SITE_ANY ? !is_production && !is_backup :
 		    filter->site == CONTROL_SITE_PRODUCTION ? !is_production : !is_backup)
