@@ -182,7 +182,7 @@ static void print_cost(const json_t *cost)
 		printf(", how long is not known: the link has carried too little yet");
 	if (zone[0] != 0 && aside == NULL)
 		printf("; what only %s holds is set aside: not known how much", zone);
-	else if (zone[0] != 0)
+	else if (zone[0] != 0 && row_number(cost, "SetAsideBytes") > 0)
 		printf("; %s that only %s holds set aside", text_size(row_number(cost, "SetAsideBytes"), size), zone);
 	putchar('\n');
 }
