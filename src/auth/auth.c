@@ -152,8 +152,8 @@ bool auth_is_timely(int64_t time_s, int64_t now_s)
 	return time_s >= now_s - AUTH_SKEW_S && time_s <= now_s + AUTH_SKEW_S;
 }
 
-/* Eight places near each other; the oldest is given up when all are taken by nonces that still count, which takes more calls
- * in half an hour than one daemon can answer. */
+/* Eight places near each other. When all are taken by nonces that still count the oldest is given up, and could be used once
+ * more: so it is from some tens of calls a second on, and after a restart, which knows none. */
 bool auth_use_nonce(struct auth *auth, const char *key_id, const char *nonce, int64_t now_s)
 {
 	uint64_t hash = hash_xxh3_pair(key_id, strlen(key_id) + 1, nonce, strlen(nonce));
@@ -162,7 +162,7 @@ bool auth_use_nonce(struct auth *auth, const char *key_id, const char *nonce, in
 	for (uint64_t i = 0; i < 8; i++) {
 		struct nonce *place = &auth->nonces[(hash + i) & (NONCES_MAX - 1)];
 
-		if (place->used_s != 0 && place->hash == hash && place->used_s > now_s - AUTH_NONCE_S)
+		if (place->used_s != 0 && place->hash == hash && place->used_s >= now_s - AUTH_NONCE_S)
 			return false;
 		if (oldest == NULL || place->used_s < oldest->used_s)
 			oldest = place;

@@ -48,11 +48,12 @@ static bool authorization_read(struct authorization *authorization, const char *
 }
 
 /* What is not signed could have been changed on the way: these must be. */
-static bool signs_what_it_must(const char *signed_headers, struct aliyun_error *error)
+static bool signs_what_it_must(const struct http_request *request, const char *signed_headers, struct aliyun_error *error)
 {
 	static const char *const needed[] = { "host", "x-acs-action", "x-acs-version", "x-acs-date", "x-acs-signature-nonce",
 					      "x-acs-content-sha256" };
 	char list[1024], name[40];
+	size_t size;
 
 	if (snprintf(list, sizeof(list), ";%s;", signed_headers) >= (int)sizeof(list))
 		return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "IncompleteSignature", "SignedHeaders is too long.");
@@ -61,6 +62,11 @@ static bool signs_what_it_must(const char *signed_headers, struct aliyun_error *
 		if (strstr(list, name) == NULL)
 			return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "IncompleteSignature", "SignedHeaders must name %s.", needed[i]);
 	}
+	/* It decides whether the body is read as parameters. */
+	http_request_body(request, &size);
+	if (size > 0 && strstr(list, ";content-type;") == NULL)
+		return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "IncompleteSignature",
+				   "SignedHeaders must name content-type when there is a body.");
 	return true;
 }
 
@@ -151,7 +157,7 @@ static bool check(struct auth *auth, const struct http_request *request, const s
 	char hash[HEX_SIZE], expected[HEX_SIZE];
 	int64_t now_s = (int64_t)time(NULL);
 
-	if (!signs_what_it_must(authorization->signed_headers, error))
+	if (!signs_what_it_must(request, authorization->signed_headers, error))
 		return false;
 	secret = aliyun_find_secret(auth, authorization->credential, error);
 	if (secret == NULL || !canonical_hash(request, authorization->signed_headers, hash, error))
