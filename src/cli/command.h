@@ -86,6 +86,7 @@ int sites_find(struct invocation *invocation, const char *other, char region[64]
 /* A call whose answer only matters if it is a refusal, or holds the id under `key`. */
 int call_simple(struct invocation *invocation, const char *version, const char *action, const struct parameter *parameters,
 		const char *key, struct error *error);
+void print_json(const json_t *json);
 /* Between two looks at what changes. */
 void pause_for_a_look(void);
 /* Prints one progress line over the last, on a terminal. */

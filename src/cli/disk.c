@@ -47,14 +47,6 @@ static void print_disks(const json_t *rows)
 	table_print(&table, stdout);
 }
 
-static void print_json(const json_t *json)
-{
-	char *text = json_dumps(json, JSON_INDENT(2));
-
-	puts(text);
-	free(text);
-}
-
 int run_disk_list(struct invocation *invocation, struct error *error)
 {
 	json_t *rows = rows_of(invocation, "disk", error);

@@ -141,21 +141,25 @@ int sites_find(struct invocation *invocation, const char *other, char region[64]
 	return found ? 0 : error_set(error, -ENOENT, "there is no site \"%s\": \"offsite site list\" shows them", other);
 }
 
+void print_json(const json_t *json)
+{
+	char *text = json_dumps(json, JSON_INDENT(2));
+
+	puts(text);
+	free(text);
+}
+
 int call_simple(struct invocation *invocation, const char *version, const char *action, const struct parameter *parameters,
 		const char *key, struct error *error)
 {
 	json_t *answer = client_call(invocation->client, version, action, parameters, error);
-	char *text;
 
 	if (answer == NULL)
 		return -EPERM;
-	if (invocation->options[OPTION_JSON] != NULL) {
-		text = json_dumps(answer, JSON_INDENT(2));
-		puts(text);
-		free(text);
-	} else if (key != NULL) {
+	if (invocation->options[OPTION_JSON] != NULL)
+		print_json(answer);
+	else if (key != NULL)
 		puts(row_text(answer, key));
-	}
 	json_decref(answer);
 	return 0;
 }

@@ -72,7 +72,6 @@ int run_replica_list(struct invocation *invocation, struct error *error)
 {
 	json_t *rows = rows_of(invocation, invocation->command->noun, error);
 	const json_t *row = NULL;
-	char *text;
 
 	if (rows == NULL)
 		return -EPERM;
@@ -83,15 +82,12 @@ int run_replica_list(struct invocation *invocation, struct error *error)
 			return -ENOENT;
 		}
 	}
-	if (invocation->options[OPTION_JSON] != NULL) {
-		text = json_dumps(row != NULL ? row : rows, JSON_INDENT(2));
-		puts(text);
-		free(text);
-	} else if (row != NULL) {
+	if (invocation->options[OPTION_JSON] != NULL)
+		print_json(row != NULL ? row : rows);
+	else if (row != NULL)
 		print_row(invocation, row);
-	} else {
+	else
 		print_rows(invocation, rows);
-	}
 	json_decref(rows);
 	return 0;
 }
@@ -208,7 +204,6 @@ int run_replica_preview(struct invocation *invocation, struct error *error)
 {
 	json_t *rows = rows_of(invocation, invocation->command->noun, error), *answer = NULL;
 	const json_t *row = rows == NULL ? NULL : row_find(rows, invocation->command->noun, invocation->arguments[0], error);
-	char *text;
 
 	if (row != NULL)
 		answer = client_call(invocation->client, EBS, invocation->command->action, (struct parameter[]){
@@ -217,13 +212,10 @@ int run_replica_preview(struct invocation *invocation, struct error *error)
 	json_decref(rows);
 	if (answer == NULL)
 		return -EPERM;
-	if (invocation->options[OPTION_JSON] != NULL) {
-		text = json_dumps(answer, JSON_INDENT(2));
-		puts(text);
-		free(text);
-	} else {
+	if (invocation->options[OPTION_JSON] != NULL)
+		print_json(answer);
+	else
 		print_preview(answer);
-	}
 	json_decref(answer);
 	return 0;
 }

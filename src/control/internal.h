@@ -117,6 +117,7 @@ struct control {
 	struct list disks, replicas;   /* in order of creation */
 	struct list commands, asks;    /* of struct waiting */
 	struct list tokens;
+	uint32_t stale_count;          /* of replicas that are stale: looked at whenever a unit is opened */
 	struct list openings;          /* of struct opening: units that wait for the one before them to be closed */
 	uint64_t next_id;
 	uint64_t tick_ms;

@@ -263,6 +263,7 @@ int replica_forget(struct control *control, struct replica *replica, struct erro
 {
 	int result = forget(control, replica_kind(replica), replica->id, error);
 
+	control->stale_count -= replica->stale;
 	list_remove(&replica->entry);
 	replica_clear(replica);
 	free(replica);

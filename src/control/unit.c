@@ -83,27 +83,21 @@ static void on_stale_closed(struct control *control, void *data, const struct er
 	if (replica == NULL)
 		return;
 	replica->closing = false;
-	if (error->code == 0)
+	if (error->code == 0) {
 		replica->stale = false;
+		control->stale_count--;
+	}
 	unit_openings_continue(control);
 }
 
 void unit_close_stale(struct control *control, struct replica *replica)
 {
+	control->stale_count += !replica->stale;
 	replica->stale = true;
 	if (replica->closing)
 		return;
 	replica->closing = true;
 	unit_command(control, SHARD_UNIT_REMOVE, replica->id, false, on_stale_closed, memory_copy_text(replica->id));
-}
-
-static bool anything_is_stale(struct control *control)
-{
-	list_for_each(entry, &control->replicas) {
-		if (container_of(entry, struct replica, entry)->stale)
-			return true;
-	}
-	return false;
 }
 
 static void opening_end(struct control *control, struct opening *opening)
@@ -112,7 +106,7 @@ static void opening_end(struct control *control, struct opening *opening)
 	struct replica *replica = unit_owner(control, opening->id);
 
 	list_remove(&opening->entry);
-	if (replica != NULL && !anything_is_stale(control))
+	if (replica != NULL && control->stale_count == 0)
 		open_now(control, replica, opening->on_done, opening->data);
 	else if (opening->on_done != NULL)
 		opening->on_done(control, opening->data, &error);
@@ -124,7 +118,7 @@ void unit_openings_continue(struct control *control)
 	list_for_each(entry, &control->openings) {
 		struct opening *opening = container_of(entry, struct opening, entry);
 
-		if (!anything_is_stale(control) || control_now_ms() > opening->deadline_ms)
+		if (control->stale_count == 0 || control_now_ms() > opening->deadline_ms)
 			opening_end(control, opening);
 	}
 }
@@ -133,7 +127,7 @@ void unit_open(struct control *control, struct replica *replica, command_done *o
 {
 	struct opening *opening;
 
-	if (!anything_is_stale(control)) {
+	if (control->stale_count == 0) {
 		open_now(control, replica, on_done, data);
 		return;
 	}
@@ -187,6 +181,8 @@ static void mark_synced(struct control *control, struct replica *replica)
 	replica->compare = false; /* its record says the rest */
 	replica_keep(control, replica, NULL);
 	for (uint32_t i = 0; i < count && i < ENGINE_UNIT_DISKS_MAX; i++) {
+		if (members[i]->synced)
+			continue;
 		members[i]->synced = true;
 		replica_keep(control, members[i], NULL);
 	}
