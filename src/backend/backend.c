@@ -20,6 +20,19 @@ int backend_open(struct env *env, const char *kind, const char *path, uint64_t s
 	return error_set(error, -EINVAL, "there is no back end of kind \"%s\": file, blockdev, ram or null", kind);
 }
 
+int backend_grow(struct backend *backend, uint64_t size)
+{
+	int result = 0;
+
+	if (size < backend->size)
+		return -EINVAL;
+	if (size > backend->room)
+		result = backend->ops->extend(backend, size);
+	if (result == 0)
+		backend->size = size;
+	return result;
+}
+
 int backend_create_file(struct env *env, const char *path, uint64_t size, struct error *error)
 {
 	struct env_file *file;

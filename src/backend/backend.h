@@ -22,7 +22,7 @@ struct backend_ops {
 	void (*sync)(struct backend *backend, struct env_io *io);
 	void (*forget_cache)(struct backend *backend); /* NULL where there is none */
 	int (*next_data)(struct backend *backend, uint64_t from, uint64_t *out_start, uint64_t *out_end);
-	int (*resize)(struct backend *backend, uint64_t size); /* grow only; -ENOTSUP where it cannot */
+	int (*extend)(struct backend *backend, uint64_t size); /* room for so many bytes; -ENOTSUP where it cannot */
 	void (*close)(struct backend *backend); /* frees it; nothing may be in flight */
 };
 
@@ -30,13 +30,18 @@ struct backend_ops {
 struct backend {
 	const struct backend_ops *ops;
 	struct env *env;
-	uint64_t size; /* bytes */
+	uint64_t size;      /* bytes that are read and written */
+	uint64_t room;      /* bytes it has: size, or more */
+	uint64_t stale_end; /* from `size` to here it may hold anything; other room holds zeros */
 };
 
 /* Opens a disk's bytes. `path` names the file or device (unused by null and ram). `size`: bytes the disk must have; the
  * file or device may not be smaller; 0 takes the size it has. Takes an exclusive lock on files. */
 int backend_open(struct env *env, const char *kind, const char *path, uint64_t size, struct backend **out_backend,
 		 struct error *error);
+
+/* The size becomes larger; makes room for it where there is none yet. -EINVAL: it cannot shrink. */
+int backend_grow(struct backend *backend, uint64_t size);
 
 /* Makes a new sparse file of `size` bytes at `path`; -EEXIST when something is there. */
 int backend_create_file(struct env *env, const char *path, uint64_t size, struct error *error);

@@ -46,28 +46,25 @@ static int file_next_data(struct backend *backend, uint64_t from, uint64_t *out_
 	return env_file_next_data(file_of(backend), from, out_start, out_end);
 }
 
-static int file_resize(struct backend *backend, uint64_t size)
+static int file_extend(struct backend *backend, uint64_t size)
 {
-	int result;
+	int result = env_file_resize(file_of(backend), size);
 
-	if (size < backend->size)
-		return -EINVAL;
-	result = env_file_resize(file_of(backend), size);
 	if (result == 0)
-		backend->size = size;
+		backend->room = size;
 	return result;
 }
 
-/* A device grows by its own means; what it has grown to already may be taken. */
-static int blockdev_resize(struct backend *backend, uint64_t size)
+/* A device grows by its own means; what it has grown to already may be taken, with whatever is there. */
+static int blockdev_extend(struct backend *backend, uint64_t size)
 {
 	uint64_t has;
 	int result = env_file_size(file_of(backend), &has);
 
-	if (result < 0 || size < backend->size || size > has)
-		return result < 0 ? result : -ENOTSUP;
-	backend->size = size;
-	return 0;
+	if (result < 0)
+		return result;
+	backend->room = backend->stale_end = has;
+	return size > has ? -ENOTSUP : 0;
 }
 
 static void file_close(struct backend *backend)
@@ -78,12 +75,12 @@ static void file_close(struct backend *backend)
 
 const struct backend_ops backend_file_ops = {
 	.kind = "file", .read = file_read, .write = file_write, .zero = file_zero, .sync = file_sync,
-	.forget_cache = file_forget_cache, .next_data = file_next_data, .resize = file_resize, .close = file_close,
+	.forget_cache = file_forget_cache, .next_data = file_next_data, .extend = file_extend, .close = file_close,
 };
 
 const struct backend_ops backend_blockdev_ops = {
 	.kind = "blockdev", .read = file_read, .write = file_write, .zero = file_zero, .sync = file_sync,
-	.forget_cache = file_forget_cache, .next_data = file_next_data, .resize = blockdev_resize, .close = file_close,
+	.forget_cache = file_forget_cache, .next_data = file_next_data, .extend = blockdev_extend, .close = file_close,
 };
 
 int backend_file_open(struct env *env, const struct backend_ops *ops, const char *path, uint64_t size,
@@ -109,7 +106,7 @@ int backend_file_open(struct env *env, const struct backend_ops *ops, const char
 		return result;
 	}
 	made = memory_new(1, sizeof *made);
-	made->backend = (struct backend){ .ops = ops, .env = env, .size = size == 0 ? has : size };
+	made->backend = (struct backend){ .ops = ops, .env = env, .size = size == 0 ? has : size, .room = has, .stale_end = has };
 	made->file = file;
 	*out_backend = &made->backend;
 	return 0;

@@ -41,11 +41,9 @@ static int null_next_data(struct backend *backend, uint64_t from, uint64_t *out_
 	return 0;
 }
 
-static int null_resize(struct backend *backend, uint64_t size)
+static int null_extend(struct backend *backend, uint64_t size)
 {
-	if (size < backend->size)
-		return -EINVAL;
-	backend->size = size;
+	backend->room = size;
 	return 0;
 }
 
@@ -56,7 +54,7 @@ static void null_close(struct backend *backend)
 
 static const struct backend_ops null_ops = {
 	.kind = "null", .read = null_read, .write = null_write, .zero = null_zero, .sync = null_sync,
-	.next_data = null_next_data, .resize = null_resize, .close = null_close,
+	.next_data = null_next_data, .extend = null_extend, .close = null_close,
 };
 
 int backend_null_open(struct env *env, uint64_t size, struct backend **out_backend, struct error *error)
@@ -66,7 +64,7 @@ int backend_null_open(struct env *env, uint64_t size, struct backend **out_backe
 	if (size == 0)
 		return error_set(error, -EINVAL, "a null disk needs a size");
 	backend = memory_new(1, sizeof *backend);
-	*backend = (struct backend){ .ops = &null_ops, .env = env, .size = size };
+	*backend = (struct backend){ .ops = &null_ops, .env = env, .size = size, .room = size };
 	*out_backend = backend;
 	return 0;
 }

@@ -50,7 +50,7 @@ static int ram_next_data(struct backend *backend, uint64_t from, uint64_t *out_s
 	return 0;
 }
 
-static int ram_resize(struct backend *backend, uint64_t size)
+static int ram_extend(struct backend *backend, uint64_t size)
 {
 	(void)backend;
 	(void)size;
@@ -65,7 +65,7 @@ static void ram_close(struct backend *backend)
 
 static const struct backend_ops ram_ops = {
 	.kind = "ram", .read = ram_read, .write = ram_write, .zero = ram_zero, .sync = ram_sync,
-	.next_data = ram_next_data, .resize = ram_resize, .close = ram_close,
+	.next_data = ram_next_data, .extend = ram_extend, .close = ram_close,
 };
 
 int backend_ram_open(struct env *env, uint64_t size, struct backend **out_backend, struct error *error)
@@ -75,7 +75,7 @@ int backend_ram_open(struct env *env, uint64_t size, struct backend **out_backen
 	if (size == 0 || size > RAM_SIZE_MAX)
 		return error_set(error, -EINVAL, "a disk in memory has 1 to %llu bytes", (unsigned long long)RAM_SIZE_MAX);
 	ram = memory_new(1, sizeof *ram);
-	ram->backend = (struct backend){ .ops = &ram_ops, .env = env, .size = size };
+	ram->backend = (struct backend){ .ops = &ram_ops, .env = env, .size = size, .room = size };
 	ram->bytes = memory_new(1, size);
 	*out_backend = &ram->backend;
 	return 0;

@@ -30,7 +30,9 @@
 	X(SWITCHOVER_HOLDS_NOTHING, "writes go on during a switchover's last epoch") \
 	X(HASHES_NOT_COMPARED, "blocks that were to be compared count as the same") \
 	X(DIVERGENCE_UNSYNCED, "what was saved of a divergence is not on stable storage when its blocks are overwritten") \
-	X(DIVERGENCE_TORN_TRUSTED, "what was saved of a divergence is taken from the file after a power cut without a look at it")
+	X(DIVERGENCE_TORN_TRUSTED, "what was saved of a divergence is taken from the file after a power cut without a look at it") \
+	X(GROWTH_UNMARKED, "what a disk has grown by counts as zeros, whatever the device holds there") \
+	X(GROWTH_FORGOTTEN, "a disk that is found larger than its marks knew it counts as unchanged there")
 
 enum planted {
 	PLANTED_NOTHING,

@@ -56,6 +56,7 @@ struct replica {
 	bool unit_gone; /* deleting: our half is done */
 	bool peer_gone; /* deleting: the peer's half is done */
 	bool busy;      /* an operation on it waits for the shard or the peer */
+	uint32_t levelling; /* disks of it whose sizes are being made the same at both sides */
 };
 
 typedef void command_done(struct control *control, void *data, const struct error *error);
@@ -171,8 +172,6 @@ void debt_pay_with(struct debt *debt, json_t *reply); /* takes the JSON */
 struct control *debt_control(const struct debt *debt);
 const char *debt_unit(const struct debt *debt);
 void debt_set_unit(struct debt *debt, const char *id);
-uint64_t debt_size(const struct debt *debt);
-void debt_set_size(struct debt *debt, uint64_t size);
 
 /* change.c */
 void change_begin(struct call *call, struct replica *replica, enum change change);
@@ -211,7 +210,14 @@ void operate_create_disk(struct call *call);
 void operate_disk(struct call *call);
 void disks_resume(struct control *control);
 void disks_export(struct control *control);
+/* grow.c */
+/* The disks of a pair, called for the primary's; ends the call. The size has been checked. */
+void grow_pair(struct call *call, const struct disk_record *disk, const struct replica *pair);
+/* The sizes differ, the engine says: the smaller disk of each pair grows. */
+void level_disks(struct control *control, struct replica *replica);
 void on_grow(struct debt *debt, const json_t *message);
+void disk_command(const struct disk_record *disk, enum shard_command_kind kind, struct shard_command *out);
+#define DISK_SIZE_MAX (UINT64_C(1) << 46)
 void operate_create_pair(struct call *call);
 void operate_create_group(struct call *call);
 void operate_replica(struct call *call);

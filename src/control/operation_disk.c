@@ -8,10 +8,9 @@
 #include "control/internal.h"
 
 #define DISK_SIZE_MIN (UINT64_C(1) << 20)
-#define DISK_SIZE_MAX (UINT64_C(1) << 46)
 #define SECTOR 512u
 
-static void disk_command(const struct disk_record *disk, enum shard_command_kind kind, struct shard_command *out)
+void disk_command(const struct disk_record *disk, enum shard_command_kind kind, struct shard_command *out)
 {
 	*out = (struct shard_command){ .kind = kind };
 	memcpy(out->u.disk.id, disk->id, sizeof out->u.disk.id);
@@ -229,117 +228,25 @@ static void detach(struct call *call, struct disk_record *disk)
 	send_command(call->control, &command, on_detached, call);
 }
 
-/* --- growing a pair: the secondary disk first, so that no epoch ever holds a block it has no place for --- */
-
-static void on_pair_grown(struct control *control, void *data, const struct error *error)
-{
-	struct call *call = data;
-	struct disk_record *disk = disk_find(control, call->made_id);
-	struct replica *pair = disk == NULL ? NULL : replica_of_disk(control, disk->id);
-
-	if (error->code != 0 || pair == NULL) {
-		call_end(call, error->code == -EAGAIN ? REFUSE_INVALID_STATUS : REFUSE_STORAGE, "%s", error->text);
-		return;
-	}
-	disk->size = pair->size = call->request.size;
-	disk_store(control, disk, NULL);
-	replica_store(control, pair, NULL);
-	call_end(call, REFUSE_NONE, "%s", "");
-}
-
-static void on_secondary_grown(struct control *control, void *data, const json_t *reply)
-{
-	struct call *call = data;
-	struct disk_record *disk = disk_find(control, call->made_id);
-	struct shard_command command;
-	char text[256];
-	enum refusal refusal = reply_refusal(reply, text);
-
-	if (refusal != REFUSE_NONE || disk == NULL) {
-		call_end(call, refusal, "%s", text);
-		return;
-	}
-	disk_command(disk, SHARD_DISK_GROW, &command);
-	command.u.disk.size = call->request.size;
-	send_command(control, &command, on_pair_grown, call);
-}
-
-static void resize_pair(struct call *call, const struct disk_record *disk, const struct replica *pair)
-{
-	struct control *control = call->control;
-	const struct peer *peer = peer_find(control, replica_peer(control, pair));
-	json_t *question;
-
-	if (!is_source(control, pair)) {
-		call_end(call, REFUSE_DISK_IN_PAIR, "disk %s is the secondary of pair %s: resize the primary, %s", disk->id, pair->id,
-			 pair->source_disk);
-	} else if (pair->state >= PAIR_FAILOVERING && pair->state != PAIR_INVALID) {
-		call_end(call, REFUSE_INVALID_STATUS, "pair %s is %s: its disks cannot be resized now", pair->id,
-			 pair_state_name((enum pair_state)pair->state));
-	} else if (call->request.size < disk->size || call->request.size > DISK_SIZE_MAX || call->request.size % SECTOR != 0) {
-		call_end(call, REFUSE_DISK_SIZE, "disk %s has %llu bytes: it can grow, to at most 64 TiB, in steps of 512 bytes",
-			 disk->id, (unsigned long long)disk->size);
-	} else if (peer == NULL || !peer->linked) {
-		call_end(call, REFUSE_PEER_UNREACHABLE, "site %s is not reachable now: both disks of a pair grow, or none",
-			 replica_peer(control, pair));
-	} else {
-		question = json_object();
-		json_object_set_new(question, "type", json_string("grow"));
-		json_object_set_new(question, "disk", json_string(pair->destination_disk));
-		json_object_set_new(question, "size", json_integer((json_int_t)call->request.size));
-		ask_peer(control, peer->site.zone, question, on_secondary_grown, call);
-	}
-}
-
-static void on_grown_for_peer(struct control *control, void *data, const struct error *error)
-{
-	struct debt *debt = data;
-	struct disk_record *disk = disk_find(control, debt_unit(debt));
-
-	if (error->code == 0 && disk != NULL) {
-		disk->size = debt_size(debt);
-		disk_store(control, disk, NULL);
-	}
-	debt_pay(debt, error->code == 0 ? REFUSE_NONE : error->code == -EAGAIN ? REFUSE_INVALID_STATUS : REFUSE_STORAGE, error->text);
-}
-
-/* "grow": the primary of a pair is about to. */
-void on_grow(struct debt *debt, const json_t *message)
-{
-	struct control *control = debt_control(debt);
-	const char *id = json_string_value(json_object_get(message, "disk"));
-	json_int_t size = json_integer_value(json_object_get(message, "size"));
-	struct disk_record *disk = id == NULL ? NULL : disk_find(control, id);
-	struct shard_command command;
-
-	if (disk == NULL || size < (json_int_t)disk->size || (uint64_t)size > DISK_SIZE_MAX) {
-		debt_pay(debt, REFUSE_NO_SUCH_DISK, "the other site has no such disk, or it is larger already");
-		return;
-	}
-	debt_set_unit(debt, id);
-	debt_set_size(debt, (uint64_t)size);
-	disk_command(disk, SHARD_DISK_GROW, &command);
-	command.u.disk.size = (uint64_t)size;
-	send_command(control, &command, on_grown_for_peer, debt);
-}
+/* --- changing the size --- */
 
 static void resize(struct call *call, struct disk_record *disk)
 {
 	const struct replica *pair = replica_of_disk(call->control, disk->id);
 	struct shard_command command;
 
+	if (call->request.size < disk->size || call->request.size > DISK_SIZE_MAX || call->request.size % SECTOR != 0) {
+		call_end(call, REFUSE_DISK_SIZE, "disk %s has %llu bytes: it can grow, to at most 64 TiB, in steps of 512 bytes",
+			 disk->id, (unsigned long long)disk->size);
+		return;
+	}
 	if (pair != NULL) {
-		resize_pair(call, disk, pair);
+		grow_pair(call, disk, pair);
 		return;
 	}
 	if (disk->state != DISK_STATE_AVAILABLE) {
 		call_end(call, REFUSE_DISK_STATUS, "disk %s is %s: detach it first", disk->id,
 			 disk_state_name((enum disk_state)disk->state));
-		return;
-	}
-	if (call->request.size < disk->size || call->request.size > DISK_SIZE_MAX || call->request.size % SECTOR != 0) {
-		call_end(call, REFUSE_DISK_SIZE, "disk %s has %llu bytes: it can grow, to at most 64 TiB, in steps of 512 bytes",
-			 disk->id, (unsigned long long)disk->size);
 		return;
 	}
 	disk_command(disk, SHARD_DISK_RESIZE, &command);

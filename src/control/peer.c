@@ -156,7 +156,6 @@ struct debt {
 	char peer[CONTROL_ID_SIZE];
 	uint64_t id;
 	char unit[CONTROL_ID_SIZE];
-	uint64_t size;
 };
 
 void debt_pay_with(struct debt *debt, json_t *reply)
@@ -178,16 +177,6 @@ struct control *debt_control(const struct debt *debt)
 const char *debt_unit(const struct debt *debt)
 {
 	return debt->unit;
-}
-
-uint64_t debt_size(const struct debt *debt)
-{
-	return debt->size;
-}
-
-void debt_set_size(struct debt *debt, uint64_t size)
-{
-	debt->size = size;
 }
 
 void debt_set_unit(struct debt *debt, const char *id)

@@ -19,7 +19,8 @@ enum shard_command_kind {
 	SHARD_DISK_CLOSE,  /* end its exports, then close */
 	SHARD_DISK_DELETE, /* as CLOSE, then remove the file (kind file, not adopted) and the metadata */
 	SHARD_DISK_RESIZE,
-	SHARD_DISK_GROW,     /* while it is used */
+	SHARD_DISK_EXTEND, /* room for it, before the new size is remembered; then GROW */
+	SHARD_DISK_GROW,   /* while it is used */
 	SHARD_DISK_EXPORT,   /* attached: the NBD export opens for writing */
 	SHARD_DISK_UNEXPORT, /* detached: clients are disconnected, what they had in flight completes first */
 	SHARD_UNIT_OPEN,

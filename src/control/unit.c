@@ -201,6 +201,8 @@ void control_on_unit(struct control *control, const struct unit_status *status)
 	replica->status = *status;
 	replica->told_ms = control_now_ms();
 	text_copy(replica->message, sizeof replica->message, status->reason);
+	if (status->disks_differ)
+		level_disks(control, replica);
 	if (status->consistent && !replica->synced)
 		mark_synced(control, replica);
 	if (replica->state == PAIR_DELETING)

@@ -212,6 +212,7 @@ int shard_start(const struct shard_options *options, struct shard **out_shard, s
 	shard->core.mailbox = options->mailbox;
 	list_init(&shard->core.disks);
 	list_init(&shard->core.views);
+	list_init(&shard->core.growing);
 	snprintf(shard->core.directory, sizeof(shard->core.directory), "%s", options->directory);
 	sem_init(&shard->started, 0, 0);
 	code = -pthread_create(&shard->thread, NULL, shard_run, shard);

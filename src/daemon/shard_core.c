@@ -20,11 +20,15 @@
 #include "repl/engine.h"
 
 #define RUN_LATER 1 /* the answer follows */
+#define GROW_AGAIN_NS UINT64_C(2000000)
+#define GROW_TRIES 5000u
 
 struct shard_work {
-	struct list link; /* of shard_disk.waiting */
+	struct list link; /* of shard_disk.waiting, or shard_core.growing */
 	struct shard_core *core;
 	struct shard_command command;
+	struct env_timer again;
+	uint32_t tries;
 };
 
 /* An open disk, as it was told to us. */
@@ -287,7 +291,7 @@ static int run_disk_resize(struct shard_core *core, struct shard_work *work, str
 		return code;
 	code = backend_open(core->env, work->command.u.disk.kind, work->command.u.disk.path, 0, &backend, error);
 	if (code == 0) {
-		code = backend->ops->resize(backend, size);
+		code = backend_grow(backend, size);
 		backend->ops->close(backend);
 		if (code < 0)
 			error_set_errno(error, code, "cannot grow disk %s", work->command.u.disk.id);
@@ -302,9 +306,30 @@ static int run_disk_resize(struct shard_core *core, struct shard_work *work, str
 	return run_disk_open(core, work, error);
 }
 
+static int run_disk_extend(struct shard_core *core, struct shard_work *work, struct error *error)
+{
+	return engine_extend_disk(core->engine, work->command.u.disk.id, work->command.u.disk.size, error);
+}
+
+static void on_grow_again(struct env_timer *timer)
+{
+	struct shard_work *work = container_of(timer, struct shard_work, again);
+
+	list_remove(&work->link);
+	shard_core_run(work);
+}
+
+/* Under load the disk's marks are being written most of the time: a moment between two writes of them is soon there. */
 static int run_disk_grow(struct shard_core *core, struct shard_work *work, struct error *error)
 {
-	return engine_grow_disk(core->engine, work->command.u.disk.id, work->command.u.disk.size, error);
+	int code = engine_grow_disk(core->engine, work->command.u.disk.id, work->command.u.disk.size, error);
+
+	if (code != -EAGAIN || ++work->tries > GROW_TRIES)
+		return code;
+	work->again.on_fire = on_grow_again;
+	list_append(&core->growing, &work->link);
+	env_timer_start(core->env, &work->again, env_now_ns(core->env) + GROW_AGAIN_NS);
+	return RUN_LATER;
 }
 
 /* --- what was kept of a divergence --- */
@@ -443,6 +468,7 @@ static run_function *const runs[SHARD_COMMANDS] = {
 	[SHARD_DISK_CLOSE] = run_disk_close,
 	[SHARD_DISK_DELETE] = run_disk_close,
 	[SHARD_DISK_RESIZE] = run_disk_resize,
+	[SHARD_DISK_EXTEND] = run_disk_extend,
 	[SHARD_DISK_GROW] = run_disk_grow,
 	[SHARD_DISK_EXPORT] = run_disk_export,
 	[SHARD_DISK_UNEXPORT] = run_disk_close,
@@ -483,6 +509,8 @@ void shard_core_run(struct shard_work *work)
 
 void shard_core_fini(struct shard_core *core)
 {
+	list_for_each(entry, &core->growing)
+		work_free(container_of(entry, struct shard_work, link));
 	list_for_each(entry, &core->views)
 		view_free(container_of(entry, struct shard_view, link));
 	list_for_each(entry, &core->disks) {

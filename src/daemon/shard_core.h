@@ -22,6 +22,7 @@ struct shard_core {
 	char directory[CONFIG_PATH_SIZE]; /* the data folder */
 	struct list disks;                /* struct shard_disk */
 	struct list views;                /* struct shard_view */
+	struct list growing;              /* struct shard_work that will be tried again */
 };
 
 /* Copies the command to the heap, to be handed to shard_core_run. */

@@ -87,7 +87,8 @@ int change_map_grow(struct change_map *map, const char *name, uint64_t blocks)
 		return result;
 	memcpy(grown.open, map->open, bitmap_words(map->blocks) * sizeof(uint64_t));
 	grown.open_count = map->open_count;
-	change_map_validate(&grown, lineage);
+	if (map->header->magic == MAGIC) /* one that nobody may trust stays so */
+		change_map_validate(&grown, lineage);
 	change_map_close(map);
 	*map = grown;
 	return 0;

@@ -113,8 +113,12 @@ void disk_forget_dirty(struct disk *disk); /* what a handshake must never do: ba
 
 /* --- growing --- */
 
-/* The disk and its back end grow to `size` bytes, while requests go on. What is new reads as zeros and counts as unchanged, as
- * it does at the other side. No epoch may be closed. -EAGAIN when its own metadata is being written: try again soon. */
+/* Room for `size` bytes, which nobody sees before disk_grow: so that a caller can remember the new size in between, and no write
+ * beyond the old one is ever forgotten. -ENOTSUP when there is none. */
+int disk_extend(struct disk *disk, uint64_t size);
+/* The disk grows to `size` bytes, while requests go on. New zeros count as unchanged, as they do at the other side; what may be
+ * something else is to be compared. No epoch may be closed. -EAGAIN when its own metadata is being written: try again soon;
+ * else what the disk failed with. */
 int disk_grow(struct disk *disk, uint64_t size);
 
 /* --- marks --- */

@@ -8,12 +8,15 @@
 #include "base/bytes.h"
 #include "base/hash.h"
 #include "base/memory.h"
+#include "base/planted.h"
+#include "disk/disk.h"
 
 static const uint8_t intent_magic[4] = { 'O', 'F', 'S', 'I' };
 
 #define VERSION 1u
 #define HEADER_SIZE 64u
 #define CHECKSUM_AT 40u
+#define SIZE_AT 48u
 #define WORDS_PER_PAGE (INTENT_PAGE_BITS / 64u)
 
 struct intent_page {
@@ -53,6 +56,7 @@ static void slot_encode(const struct intent *intent, uint64_t page, uint64_t seq
 	put_le64(slot + 8, page);
 	put_le64(slot + 16, sequence);
 	memcpy(slot + 24, intent->lineage, INTENT_LINEAGE_SIZE);
+	put_le64(slot + SIZE_AT, intent->size);
 	for (uint64_t i = 0; i < page_words(intent, page); i++)
 		put_le64(slot + HEADER_SIZE + 8 * i, words[i]);
 	put_le64(slot + CHECKSUM_AT, slot_checksum(slot));
@@ -68,8 +72,19 @@ static uint64_t slot_sequence(const struct intent *intent, uint64_t page, const 
 	return get_le64(slot + 16);
 }
 
+/* From the extent in which the disk ended once, to its end. */
+static void mark_beyond(uint64_t *bits, uint64_t old_size, uint64_t from, uint64_t end)
+{
+	uint64_t first = old_size / DISK_EXTENT_SIZE;
+
+	first = first < from ? from : first;
+	if (first < end)
+		bitmap_set(bits, first, end - first);
+}
+
 static void page_decode(struct intent *intent, uint64_t page)
 {
+	uint64_t from = page * INTENT_PAGE_BITS, left = intent->extents - from, was;
 	const uint8_t *slots = intent->buffer + page * 2 * INTENT_PAGE_SIZE;
 	uint64_t first = slot_sequence(intent, page, slots);
 	uint64_t second = slot_sequence(intent, page, slots + INTENT_PAGE_SIZE);
@@ -79,6 +94,9 @@ static void page_decode(struct intent *intent, uint64_t page)
 	intent->pages[page].sequence = first > second ? first : second;
 	for (uint64_t i = 0; i < page_words(intent, page); i++)
 		words[i] = intent->pages[page].sequence > 0 ? get_le64(slot + HEADER_SIZE + 8 * i) : UINT64_MAX; /* I3 */
+	was = get_le64(slot + SIZE_AT);
+	if (was != 0 && was < intent->size && !PLANTED(GROWTH_FORGOTTEN))
+		mark_beyond(intent->marked, was, from, from + (left < INTENT_PAGE_BITS ? left : INTENT_PAGE_BITS));
 }
 
 static void intent_ready(struct intent *intent, int result)
@@ -192,14 +210,14 @@ static void on_open_failed(struct env_io *io, int result)
 }
 
 void intent_start(struct intent *intent, struct env *env, const char *path, const uint8_t lineage[INTENT_LINEAGE_SIZE],
-		  uint64_t extents, enum intent_start how, void (*on_ready)(void *, int), void (*on_durable)(void *, int),
+		  uint64_t size, enum intent_start how, void (*on_ready)(void *, int), void (*on_durable)(void *, int),
 		  void *data)
 {
-	size_t words = bitmap_words(extents), size;
-	uint64_t file_size = 0;
+	uint64_t extents = (size + DISK_EXTENT_SIZE - 1) / DISK_EXTENT_SIZE, file_size = 0;
+	size_t words = bitmap_words(extents), bytes;
 
 	*intent = (struct intent){
-		.env = env, .extents = extents, .on_ready = on_ready, .on_durable = on_durable, .data = data,
+		.env = env, .size = size, .extents = extents, .on_ready = on_ready, .on_durable = on_durable, .data = data,
 		.page_count = (extents + INTENT_PAGE_BITS - 1) / INTENT_PAGE_BITS,
 	};
 	memcpy(intent->lineage, lineage, INTENT_LINEAGE_SIZE);
@@ -210,16 +228,16 @@ void intent_start(struct intent *intent, struct env *env, const char *path, cons
 		intent->pages[page].intent = intent;
 		intent->pages[page].index = page;
 	}
-	size = intent->page_count * 2 * INTENT_PAGE_SIZE;
-	intent->buffer = memory_new(1, size);
+	bytes = intent->page_count * 2 * INTENT_PAGE_SIZE;
+	intent->buffer = memory_new(1, bytes);
 	intent->io = (struct env_io){ .on_done = on_open_failed, .data = intent };
 	if (env_file_open(env, path, ENV_CREATE, &intent->file) < 0) {
 		env_defer(env, &intent->io);
 		return;
 	}
-	if (how == INTENT_LOAD && env_file_size(intent->file, &file_size) == 0 && file_size >= size) {
+	if (how == INTENT_LOAD && env_file_size(intent->file, &file_size) == 0 && file_size >= bytes) {
 		intent->io.on_done = on_loaded;
-		env_file_read(intent->file, &intent->io, intent->buffer, size, 0);
+		env_file_read(intent->file, &intent->io, intent->buffer, bytes, 0);
 		return;
 	}
 	intent_make(intent, how != INTENT_NONE);
@@ -321,8 +339,9 @@ void intent_mark(struct intent *intent, uint64_t first, uint64_t last)
 	intent_write_changed(intent);
 }
 
-int intent_grow(struct intent *intent, uint64_t extents)
+int intent_grow(struct intent *intent, uint64_t size)
 {
+	uint64_t extents = (size + DISK_EXTENT_SIZE - 1) / DISK_EXTENT_SIZE;
 	uint64_t pages = (extents + INTENT_PAGE_BITS - 1) / INTENT_PAGE_BITS, words = bitmap_words(extents);
 	uint64_t old_pages = intent->page_count, old_words = bitmap_words(intent->extents);
 	int result;
@@ -337,13 +356,11 @@ int intent_grow(struct intent *intent, uint64_t extents)
 	memset(intent->marked + old_words, 0, (words - old_words) * sizeof(uint64_t));
 	memset(intent->durable + old_words, 0, (words - old_words) * sizeof(uint64_t));
 	intent->pages = memory_resize(intent->pages, pages, sizeof *intent->pages);
-	for (uint64_t page = old_pages; page < pages; page++) {
-		uint64_t first = page * INTENT_PAGE_BITS, left = extents - first;
-
+	for (uint64_t page = old_pages; page < pages; page++)
 		intent->pages[page] = (struct intent_page){ .intent = intent, .index = page };
-		bitmap_set(intent->marked, first, left < INTENT_PAGE_BITS ? left : INTENT_PAGE_BITS);
-		bitmap_set(intent->durable, first, left < INTENT_PAGE_BITS ? left : INTENT_PAGE_BITS);
-	}
+	mark_beyond(intent->marked, intent->size, 0, extents);
+	mark_beyond(intent->durable, intent->size, 0, extents);
+	intent->size = size;
 	intent->extents = extents;
 	intent->page_count = pages;
 	intent->marked_count = bitmap_count(intent->marked, 0, extents);

@@ -12,7 +12,8 @@
  *       16    8 sequence        the valid slot with the higher one counts
  *       24   16 lineage
  *       40    8 checksum        XXH3 of the slot with this field zero
- *       48   16 zero
+ *       48    8 size            of the disk when it was written, bytes; 0: as it is
+ *       56    8 zero
  *       64 4032 bits            little endian; an extent each
  *
  * Invariants
@@ -20,7 +21,7 @@
  *     without it has been started since.
  *  I2 One write of a page is in flight at a time, into the slot that does not hold the newest stable contents: a torn write
  *     leaves the other slot valid.
- *  I3 A page with no valid slot counts as all marked. */
+ *  I3 A page with no valid slot counts as all marked; so does all that the disk had not when the slot was written. */
 #ifndef DISK_INTENT_H
 #define DISK_INTENT_H
 
@@ -39,6 +40,7 @@ struct intent {
 	struct env *env;
 	struct env_file *file;
 	uint8_t lineage[INTENT_LINEAGE_SIZE];
+	uint64_t size; /* of the disk, bytes */
 	uint64_t extents;
 	uint64_t page_count;
 	struct intent_page *pages;
@@ -63,7 +65,7 @@ enum intent_start {
 
 /* Callbacks are kept; on_ready is called once, from the loop, with 0 or a negative errno. */
 void intent_start(struct intent *intent, struct env *env, const char *path, const uint8_t lineage[INTENT_LINEAGE_SIZE],
-		  uint64_t extents, enum intent_start how, void (*on_ready)(void *, int), void (*on_durable)(void *, int),
+		  uint64_t size, enum intent_start how, void (*on_ready)(void *, int), void (*on_durable)(void *, int),
 		  void *data);
 /* Nothing may be in flight (writes_in_flight == 0, ready). */
 void intent_stop(struct intent *intent);
@@ -71,9 +73,9 @@ void intent_stop(struct intent *intent);
 bool intent_is_durable(const struct intent *intent, uint64_t first, uint64_t last);
 /* Marks and starts writing what is not yet on its way; on_durable tells when to look again. */
 void intent_mark(struct intent *intent, uint64_t first, uint64_t last);
-/* More extents at the end; those of new pages count as marked until they cool (I3), which a file that ends before them says, too.
- * -EAGAIN while a page is being written. */
-int intent_grow(struct intent *intent, uint64_t extents);
+/* The disk has more bytes; what is new counts as marked until it cools, as I3 says of the file. -EAGAIN while a page is being
+ * written. */
+int intent_grow(struct intent *intent, uint64_t size);
 /* Takes a mark away, in memory; intent_write_changed brings it to the file. */
 void intent_unmark(struct intent *intent, uint64_t extent);
 void intent_write_changed(struct intent *intent);

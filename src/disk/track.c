@@ -142,7 +142,7 @@ void disk_track(struct disk *disk, const uint8_t lineage[CHANGE_MAP_LINEAGE_SIZE
 	disk->map_valid = valid;
 	if (!valid && disk->backend->ops->forget_cache != NULL)
 		disk->backend->ops->forget_cache(disk->backend);
-	intent_start(&disk->intent, disk->env, path, lineage, disk->extents, start, on_intents_ready, on_intents_durable, disk);
+	intent_start(&disk->intent, disk->env, path, lineage, disk->backend->size, start, on_intents_ready, on_intents_durable, disk);
 }
 
 void disk_untrack(struct disk *disk)
@@ -181,8 +181,28 @@ static void grow_bitmap(uint64_t **bitmap, uint64_t old_bits, uint64_t bits)
 	memset(*bitmap + old_words, 0, (words - old_words) * sizeof(uint64_t));
 }
 
+int disk_extend(struct disk *disk, uint64_t size)
+{
+	return size <= disk->backend->room ? 0 : disk->backend->ops->extend(disk->backend, size);
+}
+
+/* Neither side knows what the other has there: to be compared by hash. */
+static void suspect_stale(struct disk *disk, uint64_t old_size)
+{
+	uint64_t first = old_size / DISK_BLOCK_SIZE, end = disk->backend->stale_end;
+
+	end = ((end < disk->backend->size ? end : disk->backend->size) + DISK_BLOCK_SIZE - 1) / DISK_BLOCK_SIZE;
+	for (uint64_t block = first; disk->backend->stale_end > old_size && block < end; block++) {
+		if (!bitmap_test(disk->map.open, block))
+			disk_suspect(disk, block, 1);
+	}
+	if (disk->backend->stale_end > old_size)
+		change_map_set(&disk->map, first, end - first);
+}
+
 int disk_grow(struct disk *disk, uint64_t size)
 {
+	uint64_t old_size = disk->backend->size;
 	uint64_t blocks = (size + DISK_BLOCK_SIZE - 1) / DISK_BLOCK_SIZE, extents = (size + DISK_EXTENT_SIZE - 1) / DISK_EXTENT_SIZE;
 	char name[sizeof disk->id + 8];
 	int result = 0;
@@ -190,11 +210,13 @@ int disk_grow(struct disk *disk, uint64_t size)
 	assert(disk->closed == CLOSED_NONE && size >= disk->backend->size);
 	if (size == disk->backend->size)
 		return 0;
+	if (disk->failure != 0)
+		return disk->failure;
 	if (disk->tracking == TRACKING_EXPECTED || !disk_can_untrack(disk))
 		return -EAGAIN;
-	result = disk->backend->ops->resize(disk->backend, size);
+	result = backend_grow(disk->backend, size);
 	if (result == 0 && disk->tracking == TRACKING_ON)
-		result = intent_grow(&disk->intent, extents);
+		result = intent_grow(&disk->intent, size);
 	if (result == 0 && disk->tracking == TRACKING_ON) {
 		snprintf(name, sizeof name, "%s.map", disk->id);
 		result = change_map_grow(&disk->map, name, blocks);
@@ -211,6 +233,8 @@ int disk_grow(struct disk *disk, uint64_t size)
 	grow_bitmap(&disk->touched, disk->extents, extents);
 	disk->blocks = blocks;
 	disk->extents = extents;
+	if (disk->tracking == TRACKING_ON && !PLANTED(GROWTH_UNMARKED))
+		suspect_stale(disk, old_size);
 	return 0;
 }
 

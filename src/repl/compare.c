@@ -25,9 +25,10 @@ struct comparison {
 
 static uint64_t block_bytes(const struct comparison *comparison, uint32_t index)
 {
-	struct disk_run run = { .first = comparison->hashes.blocks[index], .count = 1 };
+	uint64_t left = comparison->unit->disks[comparison->hashes.disk].peer_size -
+			comparison->hashes.blocks[index] * DISK_BLOCK_SIZE;
 
-	return disk_run_bytes(comparison->unit->disks[comparison->hashes.disk].disk, &run);
+	return left < DISK_BLOCK_SIZE ? left : DISK_BLOCK_SIZE;
 }
 
 static void comparison_free(struct comparison *comparison)
@@ -108,7 +109,7 @@ static bool is_within(const struct unit *unit, const struct frame_hashes *hashes
 	if (hashes->disk >= unit->spec.disk_count)
 		return false;
 	for (uint32_t i = 0; i < hashes->count; i++) {
-		if (hashes->blocks[i] >= (disk_size(unit->disks[hashes->disk].disk) + DISK_BLOCK_SIZE - 1) / DISK_BLOCK_SIZE)
+		if (hashes->blocks[i] >= (unit->disks[hashes->disk].peer_size + DISK_BLOCK_SIZE - 1) / DISK_BLOCK_SIZE)
 			return false;
 	}
 	return true;

@@ -205,7 +205,7 @@ static int view_next_data(struct backend *backend, uint64_t from, uint64_t *out_
 	return 0;
 }
 
-static int view_resize(struct backend *backend, uint64_t size)
+static int view_extend(struct backend *backend, uint64_t size)
 {
 	(void)backend;
 	(void)size;
@@ -222,7 +222,7 @@ static void view_close(struct backend *backend)
 
 static const struct backend_ops view_ops = {
 	.kind = "diverged", .read = view_read, .write = view_write, .zero = view_zero, .sync = view_sync,
-	.next_data = view_next_data, .resize = view_resize, .close = view_close,
+	.next_data = view_next_data, .extend = view_extend, .close = view_close,
 };
 
 struct backend *divergence_view(struct unit *unit, uint32_t disk)

@@ -312,6 +312,20 @@ struct disk *engine_find_disk(struct engine *engine, const char *id)
 	return slot == NULL ? NULL : slot->disk;
 }
 
+int engine_extend_disk(struct engine *engine, const char *id, uint64_t size, struct error *error)
+{
+	struct engine_disk *slot = find_disk(engine, id);
+	int result;
+
+	if (slot == NULL)
+		return error_set(error, -ENOENT, "disk %s is not open here", id);
+	result = disk_extend(slot->disk, size);
+	if (result == -ENOTSUP)
+		return error_set(error, result, "the device of disk %s has less than %llu bytes: make it larger first", id,
+				 (unsigned long long)size);
+	return result < 0 ? error_set_errno(error, result, "cannot make room for disk %s", id) : 0;
+}
+
 int engine_grow_disk(struct engine *engine, const char *id, uint64_t size, struct error *error)
 {
 	struct engine_disk *slot = find_disk(engine, id);
@@ -323,7 +337,11 @@ int engine_grow_disk(struct engine *engine, const char *id, uint64_t size, struc
 		return error_set(error, -EINVAL, "disk %s has %llu bytes already: it can grow, not shrink", id,
 				 (unsigned long long)disk_size(slot->disk));
 	if (slot->unit != NULL && (slot->unit->step != STEP_NONE || slot->unit->wish != WISH_NONE))
-		return error_set(error, -EAGAIN, "unit %s is changing sides", slot->unit->spec.id);
+		return error_set(error, -EBUSY, "unit %s is changing sides", slot->unit->spec.id);
+	if (size == disk_size(slot->disk))
+		return 0;
+	if (!disk_can_untrack(slot->disk))
+		return error_set(error, -EAGAIN, "the marks of disk %s are being written", id);
 	if (slot->unit != NULL)
 		sender_pause(slot->unit);
 	result = disk_grow(slot->disk, size);

@@ -70,6 +70,7 @@ struct unit_status {
 	bool idle;                /* nothing has changed since the recovery point: it is as good as now */
 	bool consistent;          /* the secondary holds a recovery point */
 	bool diverged;            /* the secondary holds what it wrote itself, as a primary, until the first epoch is committed */
+	bool disks_differ;        /* the smaller one of each two is to be grown first */
 	bool changing;            /* a failover, promotion, demotion or switchover is at work */
 	uint64_t term;
 	uint64_t epoch;           /* primary: the open one; secondary: the newest committed */
@@ -149,8 +150,11 @@ int engine_send_message(struct engine *engine, const char *peer, bool is_answer,
 /* The engine takes the disk and closes it in engine_remove_disk or engine_free. */
 void engine_add_disk(struct engine *engine, struct disk *disk);
 struct disk *engine_find_disk(struct engine *engine, const char *id); /* NULL; borrows */
+/* Makes room for so many bytes, which nobody sees before engine_grow_disk: the caller remembers the new size in between, so that
+ * no write beyond the old one is ever forgotten. -ENOTSUP: its device is too small. */
+int engine_extend_disk(struct engine *engine, const char *id, uint64_t size, struct error *error);
 /* Grows a disk, in a unit or not, while it is used: first the secondary's, then the primary's, whose unit begins its cycle anew.
- * -EAGAIN: busy for the moment. */
+ * -EAGAIN: for some milliseconds; -EBUSY: while the unit changes sides. */
 int engine_grow_disk(struct engine *engine, const char *id, uint64_t size, struct error *error);
 /* -EBUSY while a unit uses it or a request is in flight. */
 int engine_remove_disk(struct engine *engine, const char *id, struct error *error);

@@ -58,8 +58,11 @@ static bool handshake_disks_match(const struct unit *unit, const struct frame_of
 	if (offer->disk_count != unit->spec.disk_count)
 		return false;
 	for (uint32_t i = 0; i < offer->disk_count; i++) {
-		if (offer->sizes[i] > disk_size(unit->disks[i].disk))
-			return false; /* a secondary grows first: it may be larger for a moment, with zeros at its end */
+		uint64_t size = disk_size(unit->disks[i].disk);
+
+		/* A secondary grows first: it may be larger for a while, with nothing written there unless it has led. */
+		if (offer->sizes[i] > size || (offer->sizes[i] < size && unit->record.content == COPY_DIVERGED))
+			return false;
 	}
 	return true;
 }
@@ -138,6 +141,8 @@ void handshake_on_offer(struct engine *engine, struct link *link, const struct f
 	verdict = handshake_decide(unit, header, &offer);
 	unit->receiver.peer_committed = offer.committed;
 	unit->receiver.peer_copy = offer.copy;
+	for (uint32_t i = 0; verdict == FRAME_VERDICT_WELCOME && i < unit->spec.disk_count; i++)
+		unit->disks[i].peer_size = offer.sizes[i];
 	if (verdict == FRAME_VERDICT_WELCOME && header->term > unit->record.term) {
 		if (unit->applier.running)
 			return; /* the record has one writer at a time, or the newest `applied` would be lost */
@@ -208,6 +213,7 @@ void handshake_on_state(struct unit *unit, const struct frame_header *header, co
 	if (unit->record.condition != RECORD_LEADING || unit->step != STEP_NONE || unit->state == UNIT_FAILED ||
 	    !frame_state_decode(payload, header->payload_size, &state))
 		return;
+	unit->sender.disks_differ = state.verdict == FRAME_VERDICT_DISKS_DIFFER;
 	if (state.verdict == FRAME_VERDICT_WELCOME) {
 		if (unit->sender.phase == SENDER_OFFERING && !unit->sender.record_writing && changes_are_complete(unit, header))
 			handshake_welcome(unit, &state);

@@ -91,6 +91,7 @@ struct sweep_run {
 struct sender {
 	enum sender_phase phase;
 	bool started, one_shot;
+	bool disks_differ;   /* as the peer answered the last offer */
 	bool offered_ever;
 	bool commit_needed;  /* the secondary has no recovery point yet, or a start wants one */
 	enum handover handover;
@@ -187,6 +188,7 @@ struct unit_disk {
 	struct unit *unit;
 	struct engine_disk *slot;
 	struct disk *disk;
+	uint64_t peer_size; /* secondary: of the primary's, as it offered; ours may be larger */
 };
 
 enum unit_step { /* opening and changing sides, one at a time */

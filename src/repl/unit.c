@@ -154,6 +154,7 @@ void unit_status_fill(struct unit *unit, struct unit_status *out_status)
 	if (unit_follows(unit) && record->committed > record->applied)
 		out_status->apply_bytes = record->staged_bytes - (unit->applier.running ? unit->applier.offset : 0);
 	snprintf(out_status->id, sizeof out_status->id, "%s", unit->spec.id);
+	out_status->disks_differ = unit->state == UNIT_CONNECTING && unit->sender.disks_differ;
 	out_status->divergence_kept = unit->divergence != NULL && unit->step != STEP_LOADING;
 	out_status->divergence_given_up = record->divergence == RECORD_DIVERGENCE_GIVEN_UP;
 	out_status->divergence_bytes = divergence_bytes(unit);

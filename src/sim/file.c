@@ -461,7 +461,7 @@ int env_memory_open(struct env *env, const char *name, size_t size, void **out_m
 			*out_memory = memory->bytes;
 			return 0;
 		}
-		memory_free(memory);
+		memory->name[0] = 0;
 		break;
 	}
 	made = memory_new(1, sizeof *made);
@@ -485,7 +485,7 @@ int env_memory_remove(struct env *env, const char *name)
 {
 	list_for_each(entry, &env->host->memories) {
 		if (strcmp(container_of(entry, struct sim_memory, entry)->name, name) == 0)
-			memory_free(container_of(entry, struct sim_memory, entry));
+			container_of(entry, struct sim_memory, entry)->name[0] = 0; /* whoever has it open goes on with it */
 	}
 	return 0;
 }

@@ -201,9 +201,12 @@ static void on_looked(struct disk_request *done, int result)
 	if (result < 0 && kept && !look->failing && site->host->fault.code == 0)
 		run_fail(group->run, "what is kept of a divergence can be read", "a read of a view has failed");
 	/* Another one may be kept by now; and what was to be kept may not be known any more. */
-	if (result == 0 && unit->held[look->disk] != NULL && unit->held_wall_ms == look->wall_ms) {
+	if (result == 0 && unit->held[look->disk] != NULL && unit->held_wall_ms == look->wall_ms &&
+	    done->offset < unit->held_sizes[look->disk]) {
+		uint64_t left = unit->held_sizes[look->disk] - done->offset;
+
 		group->run->result->looks++;
-		if (memcmp(look->bytes, unit->held[look->disk] + done->offset, done->length) != 0)
+		if (memcmp(look->bytes, unit->held[look->disk] + done->offset, done->length < left ? done->length : left) != 0)
 			run_fail(group->run, "what is kept of a divergence is what was there", "a view shows other bytes");
 	}
 	disk_close(look->view);
@@ -215,11 +218,13 @@ static void begin_look(struct group *group, unsigned side, unsigned index, bool 
 	struct sim *sim = group->run->sim;
 	struct site *site = group_site(group, side);
 	struct disk *view = engine_open_diverged(site->engine, disk_id(site_disk(site, group->index, index)));
-	uint64_t size = group->shape->sizes[index], offset = whole ? 0 : sim_below(sim, size);
+	uint64_t size, offset;
 	struct look *made;
 
 	if (view == NULL)
 		return;
+	size = disk_size(view);
+	offset = whole ? 0 : sim_below(sim, size);
 	made = memory_new(1, sizeof *made);
 	made->group = group;
 	made->side = side;
@@ -377,8 +382,10 @@ void group_check(struct group *group)
 		return;
 	alone = sim_new(sim_random(group->run->sim));
 	site_init(&copy, alone, follower->index, group->run->shapes, group->run->group_count, sim_host_copy(follower->host));
-	for (unsigned i = 0; i < group->run->group_count; i++)
+	for (unsigned i = 0; i < group->run->group_count; i++) {
 		copy.units[i].leads = follower->units[i].leads;
+		memcpy(copy.units[i].sizes, follower->units[i].sizes, sizeof copy.units[i].sizes);
+	}
 	power = sim_chance(group->run->sim, 500);
 	if (power)
 		sim_host_power_loss(alone, copy.host);
@@ -451,6 +458,17 @@ static void renew_stale(struct group *group)
 	}
 }
 
+/* Larger than either side has it: it may have grown at one alone, before. */
+static void choose_growth(struct group *group)
+{
+	struct sim *sim = group->run->sim;
+	unsigned disk = (unsigned)sim_below(sim, group->shape->disk_count);
+	uint64_t ours = group_unit(group, 0)->sizes[disk], theirs = group_unit(group, 1)->sizes[disk];
+
+	group->grows = disk;
+	group->grows_to = (ours > theirs ? ours : theirs) + (1 + sim_below(sim, 40)) * MODEL_SECTOR;
+}
+
 void group_begin(struct group *group, enum operation operation)
 {
 	const struct site_unit *leader = group_unit(group, group->leader);
@@ -462,6 +480,8 @@ void group_begin(struct group *group, enum operation operation)
 		return;
 	if (operation == OPERATION_SWITCHOVER && (group->split || !leader->loaded || !leader->started))
 		return;
+	if (operation == OPERATION_GROW && (group->split || group->readopt[group->leader]))
+		return;
 	if ((operation == OPERATION_REPROTECT || operation == OPERATION_CANCEL) && !group->split)
 		return;
 	log_event(LOG_INFO, "sim.operation", "group=%u operation=%u leader=%u", group->index, operation, group->leader);
@@ -469,6 +489,8 @@ void group_begin(struct group *group, enum operation operation)
 	group->asked = false;
 	group->term = 0;
 	group->not_before = leader->proven_ns;
+	if (operation == OPERATION_GROW)
+		choose_growth(group);
 	if (operation == OPERATION_CANCEL && other->role == UNIT_PRIMARY)
 		other->was_point = false; /* it takes the lead with what it wrote itself */
 	group->run->result->operations++;
@@ -589,9 +611,54 @@ static void pursue_switchover(struct group *group)
 	lead_begins(group);
 }
 
+/* True when one side's disk has grown. */
+static bool grow_side(struct group *group, unsigned side)
+{
+	struct run *run = group->run;
+	bool crashes = run->sim->on_crashed == NULL && !run->healing && sim_chance(run->sim, 100);
+	int result = site_grow(group_site(group, side), group->index, group->grows, group->grows_to, crashes);
+
+	if (crashes && group_site(group, side)->env != NULL)
+		run_crash(run, group_site(group, side), sim_chance(run->sim, 500));
+	if ((result < 0 && sim_chance(run->sim, 50)) || result == -ENOTSUP)
+		group->operation = OPERATION_NONE; /* given up: one side may have grown, the other not */
+	return result == 0;
+}
+
+static void pursue_grow(struct group *group)
+{
+	if (!is_up(group, group->leader) || !is_up(group, group->leader ^ 1))
+		return;
+	group->asked = group->asked || grow_side(group, group->leader ^ 1);
+	if (!group->asked || group->operation == OPERATION_NONE || !is_up(group, group->leader) ||
+	    !grow_side(group, group->leader))
+		return;
+	group->shape->sizes[group->grows] = group->grows_to;
+	for (unsigned side = 0; side < 2; side++) {
+		if (group->models[side] != NULL)
+			model_grow(group->models[side], group->grows, group->grows_to);
+	}
+	group->run->result->growths++;
+	group->operation = OPERATION_NONE;
+}
+
+/* One side has died, or the lead has changed, in the middle of a growth. */
+static void level_disks(struct group *group)
+{
+	for (unsigned i = 0; i < 2 * group->shape->disk_count; i++) {
+		unsigned side = i % 2;
+		uint64_t size = group_unit(group, side ^ 1)->sizes[i / 2];
+
+		if (is_up(group, side) && group_unit(group, side)->sizes[i / 2] < size)
+			site_grow(group_site(group, side), group->index, i / 2, size, false);
+	}
+}
+
 void group_pursue(struct group *group)
 {
 	renew_stale(group);
+	if (is_up(group, group->leader) && group_unit(group, group->leader)->status.disks_differ)
+		level_disks(group);
 	switch (group->operation) {
 	case OPERATION_NONE:
 	case OPERATIONS:
@@ -609,6 +676,9 @@ void group_pursue(struct group *group)
 	case OPERATION_SWITCHOVER:
 		pursue_switchover(group);
 		break;
+	case OPERATION_GROW:
+		pursue_grow(group);
+		break;
 	}
 }
 
@@ -618,10 +688,10 @@ void group_settle(struct group *group)
 {
 	struct site_unit *leader = group_unit(group, group->leader);
 
-	renew_stale(group);
-	if (group->operation != OPERATION_NONE) {
-		group_pursue(group);
-	} else if (group->split) {
+	group_pursue(group);
+	if (group->operation != OPERATION_NONE)
+		return;
+	if (group->split) {
 		group_begin(group, sim_chance(group->run->sim, 700) ? OPERATION_REPROTECT : OPERATION_CANCEL);
 	} else if (!leader->started || leader->status.state == UNIT_STOPPED) {
 		leader->started = true;

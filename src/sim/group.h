@@ -16,6 +16,7 @@ enum operation {
 	OPERATION_REPROTECT,  /* the survivor ships back */
 	OPERATION_CANCEL,     /* the original primary ships again */
 	OPERATION_SWITCHOVER,
+	OPERATION_GROW,       /* of one disk, at both sides */
 	OPERATIONS,
 };
 
@@ -27,6 +28,7 @@ struct run {
 	struct group *groups;
 	unsigned group_count;
 	uint32_t models;
+	bool healing;     /* no more faults */
 	bool crash_power; /* a crash at a boundary is a power cut */
 	struct schedule_result *result;
 	bool failed;
@@ -35,7 +37,7 @@ struct run {
 struct group {
 	struct run *run;
 	unsigned index;
-	const struct shape *shape;
+	struct shape *shape;
 	struct model *models[2]; /* of a side that leads or has led; NULL: it has only followed */
 	unsigned leader;         /* the side whose writes count */
 	bool split;              /* failed over: the other side has not been told to follow */
@@ -46,7 +48,9 @@ struct group {
 	struct list looks;       /* of struct look */
 	enum operation operation;
 	uint64_t term;           /* that the side taking the lead must reach; 0: not yet known */
-	bool asked;              /* OPERATION_SWITCHOVER: the command was given */
+	bool asked;              /* OPERATION_SWITCHOVER: the command was given; OPERATION_GROW: the secondary's has grown */
+	unsigned grows;          /* OPERATION_GROW: the disk, and to how many bytes */
+	uint64_t grows_to;
 	uint64_t not_before;     /* OPERATION_FAILOVER: what the recovery point must hold at least */
 };
 

@@ -94,6 +94,7 @@ static void add(struct totals *totals, uint64_t seed, const struct schedule_resu
 	totals->sums.scrubs += result->scrubs;
 	totals->sums.looks += result->looks;
 	totals->sums.renewals += result->renewals;
+	totals->sums.growths += result->growths;
 	totals->sums.faults += result->faults;
 }
 
@@ -159,8 +160,9 @@ static int run_many(uint64_t from, uint64_t count)
 	printf("%" PRIu64 " failing files, ", totals.sums.faults);
 	printf("%" PRIu64 " operations (%" PRIu64 " failovers, %" PRIu64 " switchovers), ", totals.sums.operations,
 	       totals.sums.failovers, totals.sums.switchovers);
-	printf("%" PRIu64 " scrubs, %" PRIu64 " changes of members, %" PRIu64 " images judged, %" PRIu64 " looks at divergences\n",
-	       totals.sums.scrubs, totals.sums.renewals, totals.sums.checks, totals.sums.looks);
+	printf("%" PRIu64 " scrubs, %" PRIu64 " changes of members, %" PRIu64 " disks grown, ", totals.sums.scrubs,
+	       totals.sums.renewals, totals.sums.growths);
+	printf("%" PRIu64 " images judged, %" PRIu64 " looks at divergences\n", totals.sums.checks, totals.sums.looks);
 	return totals.failures == 0 ? 0 : 1;
 }
 

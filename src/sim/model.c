@@ -8,6 +8,7 @@
 
 #define NEVER UINT64_MAX
 #define ZERO 0u /* the value of a sector of zeros */
+#define ANYTHING NEVER /* the value of one that nobody has written, beyond the old end of a disk that has grown */
 
 /* One entry of a sector's history. */
 struct entry {
@@ -57,7 +58,7 @@ static void sector_add(struct sector *sector, uint64_t value, uint64_t number)
 	sector->entries[sector->count++] = (struct entry){ .value = value, .number = number };
 }
 
-/* The value a sector shows, or NEVER when it is no stamp. */
+/* The value a sector shows, or ANYTHING when it is no stamp. */
 static uint64_t value_of(const uint8_t *bytes)
 {
 	uint64_t value;
@@ -65,7 +66,7 @@ static uint64_t value_of(const uint8_t *bytes)
 	memcpy(&value, bytes, sizeof value);
 	for (size_t i = 0; i < MODEL_SECTOR; i += sizeof value) {
 		if (memcmp(bytes + i, &value, sizeof value) != 0)
-			return NEVER;
+			return ANYTHING;
 	}
 	return value;
 }
@@ -98,6 +99,24 @@ void model_free(struct model *model)
 	free(model->writes);
 	free(model->write_disk);
 	free(model);
+}
+
+void model_grow(struct model *model, unsigned disk, uint64_t size)
+{
+	uint64_t from = model->sectors[disk], end = size / MODEL_SECTOR;
+
+	model->disks[disk] = memory_resize(model->disks[disk], end, sizeof(struct sector));
+	for (uint64_t s = from; s < end; s++) {
+		model->disks[disk][s] = (struct sector){ 0 };
+		sector_add(&model->disks[disk][s], ANYTHING, 0);
+	}
+	model->sectors[disk] = end;
+}
+
+/* Can this entry be what the sector shows? */
+static bool matches(const struct entry *entry, uint64_t value)
+{
+	return entry->value == value || (entry->value == ANYTHING && value == ZERO);
 }
 
 uint64_t model_issue(struct model *model, unsigned disk, uint64_t offset, uint64_t length, bool zero, uint64_t now)
@@ -155,13 +174,13 @@ bool model_adopt(struct model *model, unsigned disk, const uint8_t *bytes, enum 
 				must = i;
 		}
 		for (uint32_t i = must; i < sector->count; i++)
-			found |= sector->entries[i].value == value;
+			found |= matches(&sector->entries[i], value);
 		if (!found) {
 			snprintf(why, 200, "disk %u sector %llu shows %llx: a write that was stable is missing", disk,
 				 (unsigned long long)s, (unsigned long long)value);
 			return false;
 		}
-		if (sector->entries[sector->count - 1].value != value) {
+		if (!matches(&sector->entries[sector->count - 1], value)) {
 			uint64_t number = write_new(model, disk, now, now);
 
 			sector_add(sector, value, number);
@@ -175,7 +194,7 @@ bool model_adopt(struct model *model, unsigned disk, const uint8_t *bytes, enum 
 static bool explains(const struct model *model, const struct sector *sector, uint64_t value, uint64_t instant)
 {
 	for (uint32_t i = 0; i < sector->count; i++) {
-		if (sector->entries[i].value != value || model->writes[sector->entries[i].number].issued > instant)
+		if (!matches(&sector->entries[i], value) || model->writes[sector->entries[i].number].issued > instant)
 			continue;
 		if (i + 1 == sector->count || model->writes[sector->entries[i + 1].number].acked > instant)
 			return true;
@@ -187,17 +206,17 @@ static bool explains(const struct model *model, const struct sector *sector, uin
 static bool narrow(const struct model *model, const struct sector *sector, uint64_t value, uint64_t *lo, uint64_t *hi,
 		   bool *out_found)
 {
-	uint32_t matches = 0, at = 0;
+	uint32_t found = 0, at = 0;
 	uint64_t issued, next;
 
 	for (uint32_t i = 0; i < sector->count; i++) {
-		if (sector->entries[i].value == value) {
-			matches++;
+		if (matches(&sector->entries[i], value)) {
+			found++;
 			at = i;
 		}
 	}
-	*out_found = matches > 0;
-	if (matches != 1)
+	*out_found = found > 0;
+	if (found != 1)
 		return false;
 	issued = model->writes[sector->entries[at].number].issued;
 	next = at + 1 < sector->count ? model->writes[sector->entries[at + 1].number].acked : NEVER;

@@ -19,6 +19,8 @@ struct model;
  * the stamps of two models differ. */
 struct model *model_new(unsigned disk_count, const uint64_t *sizes, const uint8_t *const *images, uint32_t series);
 void model_free(struct model *model);
+/* A disk grows; what is new may show anything that is no stamp, until it is written. */
+void model_grow(struct model *model, unsigned disk, uint64_t size);
 
 /* A write of whole sectors is issued: gives its number. zero: it leaves zeros. */
 uint64_t model_issue(struct model *model, unsigned disk, uint64_t offset, uint64_t length, bool zero, uint64_t now);

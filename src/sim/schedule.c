@@ -159,6 +159,7 @@ static void heal(struct run *run)
 {
 	uint64_t limit = run->sim->now_ns + HEAL_LIMIT;
 
+	run->healing = true;
 	sim_link_mend(run->sim);
 	mend_files(run);
 	for (unsigned i = 0; i < run->site_count; i++) {
@@ -195,6 +196,7 @@ static void shape_random(struct run *run, struct shape *shape)
 {
 	struct sim *sim = run->sim;
 
+	shape->device = sim_chance(sim, 300);
 	shape->disk_count = 1 + (unsigned)sim_below(sim, sim_chance(sim, 100) ? MODEL_DISKS_MAX : 3);
 	shape->sites[0] = (unsigned)sim_below(sim, run->site_count);
 	shape->sites[1] = (shape->sites[0] + 1 + (unsigned)sim_below(sim, run->site_count - 1)) % run->site_count;
@@ -316,7 +318,8 @@ uint64_t schedule_run_boundary(uint64_t seed, uint64_t boundary, bool power, str
 	run.site_count = 2;
 	run.group_count = 1;
 	run.groups = memory_new(1, sizeof *run.groups);
-	run.shapes[0] = (struct shape){ .sites = { 0, 1 }, .disk_count = 2, .sizes = { 160 * MODEL_SECTOR, 100 * MODEL_SECTOR } };
+	run.shapes[0] = (struct shape){ .sites = { 0, 1 }, .device = seed % 2 == 0, .disk_count = 2,
+					 .sizes = { 160 * MODEL_SECTOR, 100 * MODEL_SECTOR } };
 	group_init(&run.groups[0], &run, 0);
 	for (unsigned i = 0; i < 2; i++) {
 		site_init(&run.sites[i], run.sim, i, run.shapes, 1, sim_host_new());
@@ -324,6 +327,7 @@ uint64_t schedule_run_boundary(uint64_t seed, uint64_t boundary, bool power, str
 	}
 	write_some(&run, 6);
 	pass(&run, 200);
+	operate(&run, OPERATION_GROW);
 	write_some(&run, 6);
 	operate(&run, OPERATION_FAILOVER);
 	write_some(&run, 4);

@@ -9,7 +9,7 @@ struct schedule_result {
 	bool passed;
 	char why[400];
 	uint64_t events, writes, checks, kills, power_losses, link_breaks, operations, failovers, switchovers;
-	uint64_t scrubs, faults, renewals, looks; /* looks: at what is kept of a divergence */
+	uint64_t scrubs, faults, renewals, growths, looks; /* looks: at what is kept of a divergence */
 };
 
 /* A short history (first copy, cycles, failover, reprotect, switchover, stop, failover, cancel) in which a process dies at its

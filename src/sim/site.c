@@ -1,6 +1,7 @@
 #include "sim/site.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,8 @@
 #include "backend/backend.h"
 #include "base/memory.h"
 #include "disk/disk.h"
+
+#define DEVICE_ROOM UINT64_C(262144)
 
 static const char *const names[SITES_MAX] = { "north", "south", "west" };
 static const char *const unit_ids[GROUPS_MAX] = { "pg-0", "pg-1", "pg-2" };
@@ -40,8 +43,9 @@ static void see_held(struct site *site, unsigned group, const struct unit_status
 	site_forget_held(site, group);
 	unit->held_wall_ms = status->divergence_wall_ms;
 	for (unsigned i = 0; i < site->shapes[group].disk_count; i++) {
-		unit->held[i] = memory_new(1, site->shapes[group].sizes[i]);
-		memcpy(unit->held[i], site_bytes(site, group, i), site->shapes[group].sizes[i]);
+		unit->held_sizes[i] = unit->sizes[i];
+		unit->held[i] = memory_new(1, unit->sizes[i]);
+		memcpy(unit->held[i], site_bytes(site, group, i), unit->sizes[i]);
 	}
 }
 
@@ -72,25 +76,38 @@ void site_init(struct site *site, struct sim *sim, unsigned index, const struct 
 	       struct sim_host *host)
 {
 	*site = (struct site){ .sim = sim, .index = index, .shapes = shapes, .group_count = group_count, .host = host };
-	for (unsigned i = 0; i < group_count; i++)
+	for (unsigned i = 0; i < group_count; i++) {
 		site->units[i].leads = site->units[i].started = shapes[i].sites[0] == index;
+		memcpy(site->units[i].sizes, shapes[i].sizes, sizeof shapes[i].sizes);
+	}
+}
+
+/* A device is there before the disk is, and beyond its end lies what somebody else once wrote. */
+static void make_disk(struct site *site, unsigned group, unsigned index, const char *path)
+{
+	uint64_t size = site->units[group].sizes[index], room = site->shapes[group].device ? DEVICE_ROOM : 0;
+	int result = backend_create_file(site->env, path, size + room, NULL);
+
+	assert(result == 0);
+	for (uint64_t at = size; at < size + room; at += 64)
+		sim_file_rot(site->host, path, at + sim_below(site->sim, 64));
 }
 
 static void open_disk(struct site *site, unsigned group, unsigned index)
 {
-	uint64_t wanted = site->shapes[group].sizes[index], size;
+	uint64_t size;
 	char path[64], metadata[64], id[32];
 	struct backend *backend;
 	struct disk *disk;
-	int result = 0;
+	int result;
 
 	disk_path(site, group, index, path);
 	snprintf(id, sizeof id, "d-%u-%u", group, index);
 	snprintf(metadata, sizeof metadata, "/%s/%s", names[site->index], id);
 	if (sim_file_bytes(site->host, path, &size) == NULL)
-		result = backend_create_file(site->env, path, wanted, NULL);
-	assert(result == 0);
-	result = backend_open(site->env, "file", path, wanted, &backend, NULL);
+		make_disk(site, group, index, path);
+	result = backend_open(site->env, site->shapes[group].device ? "blockdev" : "file", path, site->units[group].sizes[index],
+			      &backend, NULL);
 	assert(result == 0);
 	result = disk_open(site->env, id, metadata, backend, &disk, NULL);
 	assert(result == 0);
@@ -171,6 +188,28 @@ void site_up(struct site *site)
 		if (site_has(site, group))
 			open_unit(site, group);
 	}
+}
+
+int site_grow(struct site *site, unsigned group, unsigned disk, uint64_t size, bool crashes)
+{
+	struct env *env = site->env;
+	uint64_t *remembered = &site->units[group].sizes[disk], before = *remembered, dies = crashes ? sim_below(site->sim, 3) : 3;
+	char id[32];
+	int result;
+
+	snprintf(id, sizeof id, "d-%u-%u", group, disk);
+	result = engine_extend_disk(site->engine, id, size, NULL);
+	if (result < 0 || dies == 0 || site->env != env)
+		return result < 0 ? result : -EIO;
+	*remembered = size;
+	if (dies == 1)
+		return -EIO;
+	result = engine_grow_disk(site->engine, id, size, NULL);
+	if (dies == 2 || site->env != env)
+		return -EIO;
+	if (result < 0)
+		*remembered = before;
+	return result;
 }
 
 void site_kill(struct site *site)

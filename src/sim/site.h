@@ -13,7 +13,8 @@
 struct shape {
 	unsigned sites[2];
 	unsigned disk_count;
-	uint64_t sizes[MODEL_DISKS_MAX];
+	uint64_t sizes[MODEL_DISKS_MAX]; /* that clients may use: each side's disk has as many bytes, or more */
+	bool device;          /* its disks are parts of larger devices, on which anything may lie */
 	uint8_t history;      /* grows when its members change: another unit, with another lineage */
 	uint64_t point_epoch; /* the recovery point that the present history began with, 0: none */
 	unsigned point_site;  /* who holds it */
@@ -27,8 +28,10 @@ struct site_unit {
 	bool loaded;           /* the engine has told of it since the process began */
 	enum unit_role role;   /* as last told, over restarts */
 	bool was_point;        /* as it was last seen following, it was at a recovery point */
+	uint64_t sizes[MODEL_DISKS_MAX]; /* of its disks, as its control remembers them */
 	struct unit_status status;
 	uint8_t *held[MODEL_DISKS_MAX]; /* what its disks held when it gave up the lead, while that is to be kept; or NULL */
+	uint64_t held_sizes[MODEL_DISKS_MAX];
 	uint64_t held_wall_ms;          /* when, as the engine says it: each is looked at once */
 	uint64_t proven_ns;    /* cut of the newest epoch known to be committed at the other side; 0: none */
 };
@@ -52,6 +55,9 @@ void site_up(struct site *site);
 /* Replaces the unit by that of the new history, when it can be. */
 void site_renew(struct site *site, unsigned group);
 void site_kill(struct site *site);
+/* As its control does: makes room, remembers the size, and tells the engine, which may be busy: -EAGAIN or -EBUSY. The daemon may
+ * die in between, when `crashes`: -EIO. */
+int site_grow(struct site *site, unsigned group, unsigned disk, uint64_t size, bool crashes);
 const char *site_unit_id(unsigned group);
 struct disk *site_disk(struct site *site, unsigned group, unsigned disk);
 const uint8_t *site_bytes(const struct site *site, unsigned group, unsigned disk);

@@ -1,6 +1,9 @@
 """Failover, reverse replication, failback, cancel and switchover between two real sites, with data written on both sides."""
 
+import contextlib
 import os
+import sqlite3
+import subprocess
 
 import pytest
 
@@ -334,6 +337,37 @@ def test_a_pair_grows_while_it_runs(group):
     read(group.theirs[0], 50, 0, MIB)
     read(group.theirs[0], 51, 30 * MIB, MIB)
     read(group.theirs[0], 0, 20 * MIB, MIB)
+
+
+def test_a_pair_grows_under_load(group):
+    """The marks of a busy disk are being written all the time: growing waits for a moment between two of them."""
+    disk = group.ours[0]
+    with subprocess.Popen(["qemu-img", "bench", "-w", "-f", "raw", "-d", "8", "-c", "1000000", "-s", "4096", "-S", str(MIB),
+                           disk.uri], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as load:
+        for size in range(17, 25):
+            group.north.call("ResizeDisk", DiskId=disk.id, OffsiteSizeBytes=size * MIB)
+        assert load.poll() is None, "the load is over already"
+        load.kill()
+    group.wait_shipped(group.north)
+    assert group.theirs[0].row()["Offsite"]["SizeBytes"] == 24 * MIB
+
+
+def test_a_site_that_died_while_its_disk_grew(group):
+    """As a kill leaves it between room and record: the disk is as small as it was, and the other's is larger."""
+    group.north.call("ResizeDisk", DiskId=group.ours[0].id, OffsiteSizeBytes=24 * MIB)
+    write(group.ours[0], 52, 20 * MIB, MIB)
+    group.south.kill()
+    with contextlib.closing(sqlite3.connect(group.south.folder / "catalog.sqlite", isolation_level=None)) as catalog:
+        changed = catalog.execute("UPDATE record SET body = json_set(body, '$.size', ?) WHERE kind = 'disk' AND id = ?",
+                                  (16 * MIB, group.theirs[0].id))
+        assert changed.rowcount == 1
+    group.south.start()
+    until("as large as the other's", lambda: group.theirs[0].row()["Offsite"]["SizeBytes"] == 24 * MIB)
+    group.wait_shipped(group.north)
+    group.call(group.south, "Failover")
+    until("failed over", lambda: group.row(group.south)["Status"] == "failovered")
+    group.theirs[0].attach()
+    read(group.theirs[0], 52, 20 * MIB, MIB)
 
 
 def test_members_come_and_go_without_a_new_copy(group, tmp_path):

@@ -122,8 +122,8 @@ static void a_file_holds_its_bytes_and_grows(void **state)
 	assert_int_equal(backend_open(world->env, "file", world->path, 0, &second, &error), -EBUSY);
 	assert_non_null(strstr(error.text, "in use"));
 	use(world, backend, true);
-	assert_int_equal(backend->ops->resize(backend, SIZE / 2), -EINVAL);
-	assert_int_equal(backend->ops->resize(backend, 2 * SIZE), 0);
+	assert_int_equal(backend_grow(backend, SIZE / 2), -EINVAL);
+	assert_int_equal(backend_grow(backend, 2 * SIZE), 0);
 	assert_int_equal(backend->size, 2 * SIZE);
 	read_at(world, backend, &byte, 1, 2 * SIZE - 1);
 	assert_int_equal(byte, 0);
@@ -141,7 +141,7 @@ static void memory_holds_its_bytes(void **state)
 
 	assert_int_equal(backend_open(world->env, "ram", NULL, SIZE, &backend, &(struct error){ 0 }), 0);
 	use(world, backend, true);
-	assert_int_equal(backend->ops->resize(backend, 2 * SIZE), -ENOTSUP);
+	assert_int_equal(backend_grow(backend, 2 * SIZE), -ENOTSUP);
 	backend->ops->close(backend);
 }
 
@@ -152,7 +152,7 @@ static void nothing_takes_every_write_and_reads_as_zeros(void **state)
 
 	assert_int_equal(backend_open(world->env, "null", NULL, SIZE, &backend, &(struct error){ 0 }), 0);
 	use(world, backend, false);
-	assert_int_equal(backend->ops->resize(backend, 2 * SIZE), 0);
+	assert_int_equal(backend_grow(backend, 2 * SIZE), 0);
 	backend->ops->close(backend);
 }
 
