@@ -5,16 +5,17 @@
 #include <string.h>
 
 #include "base/bitmap.h"
+#include "disk/disk.h"
 #include "env/env.h"
 
 #define MAGIC UINT64_C(0x50414d455349464f) /* "OFFSIMAP" backwards enough to be told apart */
-#define VERSION 1u
+#define VERSION 2u
 #define BITS_AT 4096u
 
 struct change_map_header {
 	uint64_t magic; /* written last when the map becomes valid, cleared first when it is not */
 	uint64_t version;
-	uint64_t blocks;
+	uint64_t size; /* of the disk, bytes */
 	uint8_t lineage[CHANGE_MAP_LINEAGE_SIZE];
 	uint64_t flip; /* 0: the first bitmap is the open one */
 };
@@ -35,20 +36,21 @@ static void change_map_point(struct change_map *map)
 }
 
 int change_map_open(struct change_map *map, struct env *env, const char *name,
-		    const uint8_t lineage[CHANGE_MAP_LINEAGE_SIZE], uint64_t blocks, bool *out_valid)
+		    const uint8_t lineage[CHANGE_MAP_LINEAGE_SIZE], uint64_t size, bool *out_valid)
 {
+	uint64_t blocks = (size + DISK_BLOCK_SIZE - 1) / DISK_BLOCK_SIZE;
 	size_t words = bitmap_words(blocks);
 	void *memory;
 	bool kept;
 	int result;
 
-	*map = (struct change_map){ .env = env, .blocks = blocks, .size = BITS_AT + 2 * words * sizeof(uint64_t) };
+	*map = (struct change_map){ .env = env, .disk_size = size, .blocks = blocks, .size = BITS_AT + 2 * words * sizeof(uint64_t) };
 	result = env_memory_open(env, name, map->size, &memory, &kept);
 	if (result < 0)
 		return result;
 	map->header = memory;
 	*out_valid = kept && map->header->magic == MAGIC && map->header->version == VERSION &&
-		     map->header->blocks == blocks && map->header->flip <= 1 &&
+		     map->header->size == size && map->header->flip <= 1 &&
 		     memcmp(map->header->lineage, lineage, CHANGE_MAP_LINEAGE_SIZE) == 0;
 	if (!*out_valid) {
 		map->header->magic = 0;
@@ -65,24 +67,24 @@ int change_map_open(struct change_map *map, struct env *env, const char *name,
 void change_map_validate(struct change_map *map, const uint8_t lineage[CHANGE_MAP_LINEAGE_SIZE])
 {
 	map->header->version = VERSION;
-	map->header->blocks = map->blocks;
+	map->header->size = map->disk_size;
 	memcpy(map->header->lineage, lineage, CHANGE_MAP_LINEAGE_SIZE);
 	keep_order();
 	map->header->magic = MAGIC;
 	keep_order();
 }
 
-int change_map_grow(struct change_map *map, const char *name, uint64_t blocks)
+int change_map_grow(struct change_map *map, const char *name, uint64_t size)
 {
 	uint8_t lineage[CHANGE_MAP_LINEAGE_SIZE];
 	struct change_map grown;
 	bool kept;
 	int result;
 
-	assert(map->closed_count == 0 && blocks >= map->blocks);
+	assert(map->closed_count == 0 && size >= map->disk_size);
 	memcpy(lineage, map->header->lineage, sizeof lineage);
 	env_memory_remove(map->env, name); /* the old one lives on, unnamed, until it is closed */
-	result = change_map_open(&grown, map->env, name, lineage, blocks, &kept);
+	result = change_map_open(&grown, map->env, name, lineage, size, &kept);
 	if (result < 0)
 		return result;
 	memcpy(grown.open, map->open, bitmap_words(map->blocks) * sizeof(uint64_t));

@@ -2,7 +2,7 @@
  *
  * It lives in memory that outlives a killed process and is lost, unambiguously, with the power (env_memory_*). Layout, in
  * host order since it never leaves this boot of this machine:
- *     0    magic, version, block count, lineage, flip      (struct change_map_header, one page)
+ *     0    magic, version, the disk's size, lineage, flip      (struct change_map_header, one page)
  *  4096    two bitmaps; `flip` says which is the open one
  * At every instruction the union of both bitmaps holds every block that may differ from the secondary: a bit goes from one
  * to the other by being set there first. So a kill anywhere leaves a map that is right once both halves are merged. */
@@ -21,20 +21,21 @@ struct env;
 struct change_map {
 	struct env *env;
 	struct change_map_header *header;
-	size_t size;
+	size_t size;        /* of the memory */
+	uint64_t disk_size; /* bytes */
 	uint64_t blocks;
 	uint64_t *open, *closed;
 	uint64_t open_count, closed_count; /* set bits */
 };
 
-/* Maps the memory kept for `name`. *out_valid: it is a map of this lineage and size, of an earlier process; both halves have
+/* Maps the memory kept for `name`, for a disk of `size` bytes. *out_valid: it is a map of this lineage and size, of an earlier process; both halves have
  * been merged into the open one. Otherwise it is empty and has to be filled, then change_map_validate'd. */
 int change_map_open(struct change_map *map, struct env *env, const char *name,
-		    const uint8_t lineage[CHANGE_MAP_LINEAGE_SIZE], uint64_t blocks, bool *out_valid);
+		    const uint8_t lineage[CHANGE_MAP_LINEAGE_SIZE], uint64_t size, bool *out_valid);
 /* From now on a later process may trust the map. */
 void change_map_validate(struct change_map *map, const uint8_t lineage[CHANGE_MAP_LINEAGE_SIZE]);
 /* More blocks, unchanged ones, at the end; nothing may be closed. A kill in between leaves no map: the intents count then. */
-int change_map_grow(struct change_map *map, const char *name, uint64_t blocks);
+int change_map_grow(struct change_map *map, const char *name, uint64_t size);
 /* No later process may trust it: it will go by the intents, as after a power cut. */
 void change_map_invalidate(struct change_map *map);
 void change_map_close(struct change_map *map);

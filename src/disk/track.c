@@ -134,7 +134,7 @@ void disk_track(struct disk *disk, const uint8_t lineage[CHANGE_MAP_LINEAGE_SIZE
 	snprintf(path, sizeof path, "%s.intent", disk->metadata_path);
 	if (how != DISK_TRACK_RESUME || disk->failure != 0)
 		env_memory_remove(disk->env, name);
-	if (disk->failure != 0 || change_map_open(&disk->map, disk->env, name, lineage, disk->blocks, &valid) < 0) {
+	if (disk->failure != 0 || change_map_open(&disk->map, disk->env, name, lineage, disk->backend->size, &valid) < 0) {
 		disk->map.header = NULL;
 		env_defer(disk->env, &disk->track_io);
 		return;
@@ -219,7 +219,7 @@ int disk_grow(struct disk *disk, uint64_t size)
 		result = intent_grow(&disk->intent, size);
 	if (result == 0 && disk->tracking == TRACKING_ON) {
 		snprintf(name, sizeof name, "%s.map", disk->id);
-		result = change_map_grow(&disk->map, name, blocks);
+		result = change_map_grow(&disk->map, name, size);
 		if (result < 0)
 			disk_fail(disk, result, "growing the change map");
 	}

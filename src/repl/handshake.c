@@ -88,7 +88,8 @@ static enum frame_verdict handshake_decide(const struct unit *unit, const struct
 void handshake_welcome_peer(struct unit *unit, uint64_t round, uint64_t pieces)
 {
 	struct frame_state state = { .verdict = FRAME_VERDICT_WELCOME, .content = unit->record.content,
-		.committed = unit->record.committed, .wall_ms = unit->record.committed_wall_ms, .copy = unit->record.copy };
+		.committed = unit->record.committed, .wall_ms = unit->record.committed_wall_ms, .copy = unit->record.copy,
+		.offer = unit->receiver.offer };
 	uint8_t payload[FRAME_STATE_SIZE];
 	struct frame_header header;
 
@@ -139,6 +140,7 @@ void handshake_on_offer(struct engine *engine, struct link *link, const struct f
 	    unit->wish != WISH_NONE || unit->record_writing || unit->peer != link)
 		return; /* busy: the primary offers again */
 	verdict = handshake_decide(unit, header, &offer);
+	unit->receiver.offer = header->epoch;
 	unit->receiver.peer_committed = offer.committed;
 	unit->receiver.peer_copy = offer.copy;
 	for (uint32_t i = 0; verdict == FRAME_VERDICT_WELCOME && i < unit->spec.disk_count; i++)
@@ -215,7 +217,7 @@ void handshake_on_state(struct unit *unit, const struct frame_header *header, co
 		return;
 	unit->sender.disks_differ = state.verdict == FRAME_VERDICT_DISKS_DIFFER;
 	if (state.verdict == FRAME_VERDICT_WELCOME) {
-		if (unit->sender.phase == SENDER_OFFERING && !unit->sender.record_writing && changes_are_complete(unit, header))
+		if (unit->sender.phase == SENDER_OFFERING && state.offer == unit->sender.offer && !unit->sender.record_writing && changes_are_complete(unit, header))
 			handshake_welcome(unit, &state);
 		return;
 	}

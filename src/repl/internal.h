@@ -91,7 +91,8 @@ struct sweep_run {
 struct sender {
 	enum sender_phase phase;
 	bool started, one_shot;
-	bool disks_differ;   /* as the peer answered the last offer */
+	uint64_t offer;      /* number of the last one: a welcome to an earlier one told of other sizes */
+	bool disks_differ;   /* as the peer answered it */
 	bool offered_ever;
 	bool commit_needed;  /* the secondary has no recovery point yet, or a start wants one */
 	enum handover handover;
@@ -138,7 +139,8 @@ struct teller {
 struct receiver {
 	bool attached;        /* a primary has been welcomed on the present link */
 	struct teller teller;
-	uint64_t peer_committed, peer_copy; /* as offered: durable at the primary */
+	uint64_t offer;       /* the last one looked at, and what it said: */
+	uint64_t peer_committed, peer_copy; /* durable at the primary */
 	uint64_t generation;
 	uint64_t epoch;       /* being staged; 0: none */
 	uint64_t next_sequence;

@@ -45,7 +45,7 @@ static void sender_offer(struct unit *unit)
 		offer.sizes[i] = disk_size(unit->disks[i].disk);
 	memcpy(offer.unit, unit->spec.id, sizeof offer.unit);
 	size = frame_offer_encode(&offer, payload);
-	unit_header(unit, FRAME_UNIT_OFFER, 0, 0, &header);
+	unit_header(unit, FRAME_UNIT_OFFER, ++unit->sender.offer, 0, &header);
 	unit->sender.phase = SENDER_OFFERING;
 	link_send_small(unit->peer, &header, payload, size);
 	sender_arm(unit, env_now_ns(unit->engine->env) + RETRY_NS); /* an offer may be passed over: it is made again */

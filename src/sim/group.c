@@ -510,7 +510,7 @@ static void take_lead(struct group *group, unsigned side)
 
 static bool is_up(struct group *group, unsigned side)
 {
-	return group_site(group, side)->env != NULL && group_unit(group, side)->loaded;
+	return group_site(group, side)->env != NULL && group_unit(group, side)->loaded && !group_unit(group, side)->stale;
 }
 
 static void pursue_failover(struct group *group)

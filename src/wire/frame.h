@@ -197,9 +197,10 @@ struct frame_state {
 	uint64_t committed; /* newest epoch committed */
 	uint64_t wall_ms;   /* when it was cut */
 	uint64_t copy;      /* random, made with the secondary's unit file: another one is another copy */
+	uint64_t offer;     /* which one it answers: the epoch in its header; 0: none */
 	char reason[160];   /* particulars for people; may be "" */
 };
-#define FRAME_STATE_SIZE (4u + 24u + 160u)
+#define FRAME_STATE_SIZE (4u + 32u + 160u)
 /* --- payload of HASHES: blocks of one disk, each with the SHA-256 of its bytes, so that nobody can forge a match ---
  *
  *        0    4 disk           index in the unit

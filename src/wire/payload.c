@@ -85,7 +85,8 @@ void frame_state_encode(const struct frame_state *state, uint8_t out[FRAME_STATE
 	put_le64(out + 4, state->committed);
 	put_le64(out + 12, state->wall_ms);
 	put_le64(out + 20, state->copy);
-	memcpy(out + 28, state->reason, sizeof state->reason);
+	put_le64(out + 28, state->offer);
+	memcpy(out + 36, state->reason, sizeof state->reason);
 }
 
 bool frame_state_decode(const uint8_t *payload, uint32_t size, struct frame_state *out_state)
@@ -97,7 +98,8 @@ bool frame_state_decode(const uint8_t *payload, uint32_t size, struct frame_stat
 	out_state->committed = get_le64(payload + 4);
 	out_state->wall_ms = get_le64(payload + 12);
 	out_state->copy = get_le64(payload + 20);
-	return name_decode(payload + 28, sizeof out_state->reason, out_state->reason);
+	out_state->offer = get_le64(payload + 28);
+	return name_decode(payload + 36, sizeof out_state->reason, out_state->reason);
 }
 
 uint32_t frame_changes_encode(const struct frame_changes *changes, uint8_t out[FRAME_CHANGES_SIZE_MAX])

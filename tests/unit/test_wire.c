@@ -122,7 +122,7 @@ static void test_small_payloads(void **state)
 	struct frame_offer offer = { .unit = "pg-1", .committed = 5, .floor = 4, .copy = 77, .disk_count = 2, .sizes = { 11, 22 } };
 	struct frame_offer seen_offer;
 	struct frame_state told = { .verdict = FRAME_VERDICT_BEHIND, .content = COPY_DIVERGED, .committed = 3, .wall_ms = 99,
-				    .copy = 12, .reason = "because" }, seen_state;
+				    .copy = 12, .offer = 41, .reason = "because" }, seen_state;
 	struct frame_end end = { .frames = 4, .wall_ms = 5 }, seen_end;
 	uint8_t payload[FRAME_OFFER_SIZE_MAX];
 	uint32_t size;
@@ -139,6 +139,7 @@ static void test_small_payloads(void **state)
 	frame_state_encode(&told, payload);
 	assert_true(frame_state_decode(payload, FRAME_STATE_SIZE, &seen_state));
 	assert_int_equal(seen_state.content, COPY_DIVERGED);
+	assert_int_equal(seen_state.offer, 41);
 	assert_string_equal(seen_state.reason, "because");
 	payload[1] = COPY_CONTENTS;
 	assert_false(frame_state_decode(payload, FRAME_STATE_SIZE, &seen_state));
