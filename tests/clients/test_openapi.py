@@ -1,6 +1,6 @@
-"""Alibaba Cloud's own Node clients that sign with version 3, unmodified, against two real sites.
+"""Alibaba Cloud's own Node and Go clients that sign with version 3, unmodified, against two real sites.
 
-A program makes one call a line (openapi_core/calls.js); the story is told here.
+Each is a program that makes one call a line (openapi_core/calls.js, openapi_go/main.go); the story is told here, once.
 """
 
 import json
@@ -12,7 +12,7 @@ import pytest
 from offsite import ECS_ACTIONS, REPOSITORY, until
 
 FOLDER = REPOSITORY / "tests" / "clients"
-PROGRAMS = {"node": ["node", FOLDER / "openapi_core" / "calls.js"]}
+PROGRAMS = {"node": ["node", FOLDER / "openapi_core" / "calls.js"], "go": [FOLDER / "openapi_go" / "built" / "calls"]}
 REQUEST_ID = r"[0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12}"
 NOTE = "it's the (first) *copy* & 100%! \u4e2d\u6587"  # what encoders of URLs disagree about
 
