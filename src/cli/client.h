@@ -10,6 +10,7 @@ struct client;
 
 #define EBS "2021-07-30"
 #define ECS "2014-05-26"
+#define RAM "2015-05-01"
 #define CLIENT_PARAMETERS_MAX 16
 
 struct parameter {

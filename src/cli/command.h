@@ -24,6 +24,9 @@
 	X(CANCEL, "cancel", NULL, "back to the original direction: what the survivor wrote is given up") \
 	X(ONE_SHOT, "one-shot", NULL, "copy once, then stop") \
 	X(RATE, "rate", "SIZE", "bytes a second, as 10M; 0 for no limit") \
+	X(USER, "user", "USER", "whose key") \
+	X(COMMENT, "comment", "TEXT", "for people") \
+	X(FILE, "file", "PATH", "a policy, JSON; - for the standard input") \
 	X(HELP, "help", NULL, "this text")
 
 enum option_id {
@@ -58,7 +61,7 @@ extern const unsigned command_count;
 
 #define option_bit(id) (1u << OPTION_##id)
 
-/* disk.c, replica.c, site.c, watch.c */
+/* disk.c, replica.c, site.c, user.c, watch.c */
 int run_disk_list(struct invocation *invocation, struct error *error);
 int run_disk_create(struct invocation *invocation, struct error *error);
 int run_disk_change(struct invocation *invocation, struct error *error);
@@ -68,6 +71,15 @@ int run_group_create(struct invocation *invocation, struct error *error);
 int run_replica_change(struct invocation *invocation, struct error *error);
 int run_replica_preview(struct invocation *invocation, struct error *error);
 int run_group_member(struct invocation *invocation, struct error *error);
+int run_user_list(struct invocation *invocation, struct error *error);
+int run_user_change(struct invocation *invocation, struct error *error);
+int run_key_list(struct invocation *invocation, struct error *error);
+int run_key_create(struct invocation *invocation, struct error *error);
+int run_key_change(struct invocation *invocation, struct error *error);
+int run_policy_list(struct invocation *invocation, struct error *error);
+int run_policy_show(struct invocation *invocation, struct error *error);
+int run_policy_create(struct invocation *invocation, struct error *error);
+int run_policy_delete(struct invocation *invocation, struct error *error);
 int run_site_limit(struct invocation *invocation, struct error *error);
 int run_site_list(struct invocation *invocation, struct error *error);
 int run_watch(struct invocation *invocation, struct error *error);

@@ -162,7 +162,7 @@ static int daemon_open_store(struct daemon *daemon, struct error *error)
 	snprintf(path, sizeof(path), "%s/catalog.sqlite", daemon->folder.path);
 	if (catalog_open(path, &daemon->catalog, error) < 0)
 		return error_wrap(error, "%.150s", path);
-	return auth_new(daemon->catalog, &daemon->auth, error);
+	return auth_new(daemon->catalog, daemon->folder.path, &daemon->auth, error);
 }
 
 static int daemon_open_shard(struct daemon *daemon, struct error *error)
@@ -226,20 +226,41 @@ static int daemon_open_http(struct daemon *daemon, struct error *error)
 	return 0;
 }
 
+/* Once, for whoever starts it by hand; a journal keeps it as private as the folder does. */
+static void daemon_show_key(const struct daemon *daemon, const struct auth_key *key)
+{
+	printf("offsited: the first access key, of the user " AUTH_ROOT ", also in %s/credentials:\n  id      %s\n  secret  %s\n",
+	       daemon->folder.path, key->id, key->secret);
+	fflush(stdout);
+}
+
 /* Rewrites DATA/credentials only when it would change, so that a reader is not disturbed at each start. */
 static int daemon_save_credentials(struct daemon *daemon, struct error *error)
 {
 	const char *const names[] = { "endpoint", "access_key_id", "access_key_secret" };
-	const char *const values[] = { daemon->endpoint, auth_first_key_id(daemon->auth), auth_first_key_secret(daemon->auth) };
+	const struct auth_key *key = auth_first_key(daemon->auth);
+	const char *const values[] = { daemon->endpoint, key->id, key->secret };
 	char present[CONFIG_ADDRESS_SIZE + 16];
-	bool same = true;
+	bool same = true, none = data_folder_read_credential(&daemon->folder, names[1], present, sizeof(present)) < 0;
+	int code;
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (data_folder_read_credential(&daemon->folder, names[i], present, sizeof(present)) < 0 ||
 		    strcmp(present, values[i]) != 0)
 			same = false;
 	memory_wipe(present, sizeof(present));
-	return same ? 0 : data_folder_write_credentials(&daemon->folder, values[0], values[1], values[2], error);
+	code = same ? 0 : data_folder_write_credentials(&daemon->folder, values[0], values[1], values[2], error);
+	if (code == 0 && none)
+		daemon_show_key(daemon, key);
+	return code;
+}
+
+static void daemon_on_first_key(void *data)
+{
+	struct error error = { 0 };
+
+	if (daemon_save_credentials(data, &error) < 0)
+		log_event(LOG_ERROR, "daemon.credentials_old", "reason=\"%s\"", error.text);
 }
 
 static int daemon_open(struct daemon *daemon, struct error *error)
@@ -258,6 +279,8 @@ static int daemon_open(struct daemon *daemon, struct error *error)
 		code = daemon_open_http(daemon, error);
 	if (code == 0)
 		code = daemon_save_credentials(daemon, error);
+	if (code == 0)
+		auth_on_first_key(daemon->auth, daemon_on_first_key, daemon);
 	return code;
 }
 

@@ -28,8 +28,9 @@ struct change_map {
 	uint64_t open_count, closed_count; /* set bits */
 };
 
-/* Maps the memory kept for `name`, for a disk of `size` bytes. *out_valid: it is a map of this lineage and size, of an earlier process; both halves have
- * been merged into the open one. Otherwise it is empty and has to be filled, then change_map_validate'd. */
+/* Maps the memory kept for `name`, for a disk of `size` bytes. *out_valid: it is a map of this lineage and size, of an earlier
+ * process; both halves have been merged into the open one. Otherwise it is empty and has to be filled, then
+ * change_map_validate'd. */
 int change_map_open(struct change_map *map, struct env *env, const char *name,
 		    const uint8_t lineage[CHANGE_MAP_LINEAGE_SIZE], uint64_t size, bool *out_valid);
 /* From now on a later process may trust the map. */

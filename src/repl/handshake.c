@@ -217,7 +217,8 @@ void handshake_on_state(struct unit *unit, const struct frame_header *header, co
 		return;
 	unit->sender.disks_differ = state.verdict == FRAME_VERDICT_DISKS_DIFFER;
 	if (state.verdict == FRAME_VERDICT_WELCOME) {
-		if (unit->sender.phase == SENDER_OFFERING && state.offer == unit->sender.offer && !unit->sender.record_writing && changes_are_complete(unit, header))
+		if (unit->sender.phase == SENDER_OFFERING && state.offer == unit->sender.offer &&
+		    !unit->sender.record_writing && changes_are_complete(unit, header))
 			handshake_welcome(unit, &state);
 		return;
 	}

@@ -16,7 +16,7 @@ static void test_refusals(void **state)
 	static struct aliyun_error error;
 
 	(void)state;
-	for (int product = 0; product < ALIYUN_PRODUCTS; product++) {
+	for (int product = ALIYUN_EBS; product <= ALIYUN_ECS; product++) {
 		for (int refusal = REFUSE_NONE + 1; refusal < REFUSALS; refusal++) {
 			aliyun_refuse(&error, (enum aliyun_product)product, (enum refusal)refusal, "");
 			assert_in_range(error.status, 400, 599);

@@ -10,6 +10,7 @@
 #include "api/aliyun/aliyun.h"
 #include "api/aliyun/internal.h"
 #include "api/http/http.h"
+#include "auth/auth.h"
 #include "base/log.h"
 #include "base/memory.h"
 
@@ -25,8 +26,19 @@ struct call {
 	struct http_request *request;
 	const struct aliyun_operation *operation;
 	char request_id[REQUEST_ID_SIZE];
+	struct auth_caller caller; /* key_id: as given; the rest: of a key that there is */
+	bool known;                /* its signature was right */
 	struct aliyun_error error;
 };
+
+static void call_free(struct call *call)
+{
+	auth_caller_clear(&call->caller);
+	json_decref(call->error.detail);
+	free(call->error.tail);
+	list_remove(&call->link);
+	free(call);
+}
 
 struct aliyun *aliyun_new(const struct aliyun_config *config)
 {
@@ -45,7 +57,7 @@ void aliyun_free(struct aliyun *aliyun)
 {
 	/* Calls that control/ had not answered when it ended. */
 	list_for_each(entry, &aliyun->calls)
-		free(container_of(entry, struct call, link));
+		call_free(container_of(entry, struct call, link));
 	free(aliyun);
 }
 
@@ -72,6 +84,48 @@ static bool wants_xml(const struct call *call)
 	return !aliyun_is_version_3(call->request) && http_request_parameter(call->request, "Signature") != NULL;
 }
 
+/* What a call was about, as far as the caller says it. */
+static const char *call_object(const struct call *call)
+{
+	static const char *const names[] = { "ReplicaGroupId", "ReplicaPairId", "DiskId", "ResourceId", "ResourceId.1", "UserName",
+					     "RoleName", "PolicyName", "RoleArn", "GroupIds", "PairIds", "DiskIds" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		const char *value = http_request_parameter(call->request, names[i]);
+
+		if (value != NULL && value[0] != '\0')
+			return value;
+	}
+	return "-";
+}
+
+/* From outside, and only once proven: quotes would end a value in the log too early. */
+static void call_text(const char *text, char *out, size_t size)
+{
+	size_t length = strnlen(text, size - 1);
+
+	for (size_t i = 0; i < length; i++)
+		out[i] = text[i] == '"' || text[i] == '\\' || (unsigned char)text[i] < ' ' ? '?' : text[i];
+	out[length] = '\0';
+}
+
+/* The audit line: who, what, from where, what became of it. */
+static void call_audit(const struct call *call, unsigned status, const char *made)
+{
+	static const char *const versions[ALIYUN_PRODUCTS] = { "ebs", "ecs", "ram", "sts" };
+	char from[HTTP_SOURCE_SIZE], object[96], key[AUTH_KEY_ID_SIZE];
+
+	http_request_source(call->request, from);
+	call_text(made != NULL ? made : call_object(call), object, sizeof(object));
+	call_text(call->caller.key_id, key, sizeof(key));
+	log_event(LOG_INFO, "api.call", "request=%s from=%s key=\"%s\" %s=\"%s\" action=%s:%s object=\"%s\" status=%u code=%s",
+		  call->request_id, from[0] == '\0' ? "-" : from, key, call->caller.role[0] != '\0' ? "role" : "user",
+		  !call->known ? "" : call->caller.role[0] != '\0' ? call->caller.role : call->caller.user,
+		  call->operation == NULL ? "-" : versions[call->operation->product],
+		  call->operation == NULL ? "-" : call->operation->action, object, status,
+		  call->error.status == 0 ? "OK" : call->error.code);
+}
+
 /* Sends the members (taken) with the request's id, and ends the call. */
 static void call_send(struct call *call, unsigned status, json_t *members)
 {
@@ -88,18 +142,28 @@ static void call_send(struct call *call, unsigned status, json_t *members)
 	else
 		http_request_answer(call->request, status, xml ? XML_TYPE : JSON_TYPE, text, strlen(text));
 	free(text);
-	list_remove(&call->link);
-	free(call);
+	call_free(call);
+}
+
+static void call_accept(struct call *call, json_t *members, const char *made)
+{
+	call_audit(call, MHD_HTTP_OK, made);
+	call_send(call, MHD_HTTP_OK, members);
 }
 
 static void call_refuse(struct call *call)
 {
-	const char *host = http_request_header(call->request, "Host");
+	const char *host = http_request_header(call->request, "Host"), *tail = call->error.tail;
+	json_t *members = json_pack("{s:s*, s:s, s:s++, s:s, s:O*}", "HostId", host, "Code", call->error.code, "Message",
+				    call->error.message, tail == NULL ? "" : tail, "", "Recommend", "", "AccessDeniedDetail",
+				    call->error.detail);
 
-	log_event(LOG_INFO, "api.refused", "request=%s action=%s code=%s", call->request_id,
-		  call->operation == NULL ? "-" : call->operation->action, call->error.code);
-	call_send(call, call->error.status, json_pack("{s:s*, s:s, s:s, s:s}", "HostId", host, "Code", call->error.code, "Message",
-		  call->error.message, "Recommend", ""));
+	if (members == NULL) /* the host, or what was signed, is no UTF-8 text */
+		members = json_pack("{s:s, s:s}", "Code", call->error.code, "Message", call->error.message);
+	if (members == NULL)
+		members = json_pack("{s:s, s:s}", "Code", call->error.code, "Message", "A parameter is no UTF-8 text.");
+	call_audit(call, call->error.status, NULL);
+	call_send(call, call->error.status, members);
 }
 
 static void call_on_answer(void *data, const struct control_answer *answer)
@@ -112,14 +176,12 @@ static void call_on_answer(void *data, const struct control_answer *answer)
 		call_refuse(call);
 		return;
 	}
-	log_event(LOG_INFO, "api.accepted", "request=%s action=%s id=%s", call->request_id, call->operation->action,
-		  answer->id[0] == '\0' ? "-" : answer->id);
 	members = json_object();
 	if (call->operation->id_name != NULL)
 		json_object_set_new(members, call->operation->id_name, json_string(answer->id));
 	if (answer->preview != NULL)
 		aliyun_put_preview(members, answer->preview);
-	call_send(call, MHD_HTTP_OK, members);
+	call_accept(call, members, answer->id[0] == '\0' ? NULL : answer->id);
 }
 
 /* With signature version 3 these are headers, and signed. */
@@ -132,7 +194,8 @@ static const char *need_named(struct call *call, const char *parameter, const ch
 
 static bool call_find_operation(struct call *call)
 {
-	static const char *const versions[ALIYUN_PRODUCTS] = { [ALIYUN_EBS] = "2021-07-30", [ALIYUN_ECS] = "2014-05-26" };
+	static const char *const versions[ALIYUN_PRODUCTS] = { [ALIYUN_EBS] = "2021-07-30", [ALIYUN_ECS] = "2014-05-26",
+							       [ALIYUN_RAM] = "2015-05-01", [ALIYUN_STS] = "2015-04-01" };
 	const char *action = need_named(call, "Action", "x-acs-action");
 	const char *version = action == NULL ? NULL : need_named(call, "Version", "x-acs-version");
 	int product = 0;
@@ -143,11 +206,28 @@ static bool call_find_operation(struct call *call)
 		product++;
 	if (product == ALIYUN_PRODUCTS)
 		return aliyun_fail(&call->error, MHD_HTTP_BAD_REQUEST, "InvalidVersion",
-				   "Version must be 2021-07-30 (EBS) or 2014-05-26 (ECS).");
+				   "Version must be 2021-07-30 (EBS), 2014-05-26 (ECS), 2015-05-01 (RAM) or 2015-04-01 (STS).");
 	call->operation = aliyun_find_operation((enum aliyun_product)product, action);
 	if (call->operation == NULL)
 		return aliyun_fail(&call->error, MHD_HTTP_NOT_FOUND, "InvalidAction.NotFound",
 				   "There is no action \"%.64s\" in version %s here.", action, version);
+	return true;
+}
+
+/* Who calls, whether they may, and that the call counts once: all of it before anything is done. */
+static bool call_admit(struct call *call)
+{
+	struct aliyun *aliyun = call->aliyun;
+
+	/* The key first: whoever has none learns nothing of what is spoken here. */
+	if (!aliyun_check_signature(aliyun->auth, call->request, &call->caller, &call->error))
+		return false;
+	call->known = true;
+	aliyun->caller = &call->caller;
+	if (!call_find_operation(call) || !aliyun_authorize(aliyun, call->operation, call->request, &call->error))
+		return false;
+	if (!call->operation->is_read && auth_settle_nonces(aliyun->auth) < 0)
+		return aliyun_fail(&call->error, MHD_HTTP_INTERNAL_SERVER_ERROR, "InternalError", "The nonces cannot be kept.");
 	return true;
 }
 
@@ -167,8 +247,7 @@ void aliyun_on_request(void *data, struct http_request *request)
 		call_refuse(call);
 		return;
 	}
-	/* The key first: whoever has none learns nothing of what is spoken here. */
-	if (!aliyun_check_signature(aliyun->auth, request, &call->error) || !call_find_operation(call)) {
+	if (!call_admit(call)) {
 		call_refuse(call);
 		return;
 	}
@@ -177,7 +256,7 @@ void aliyun_on_request(void *data, struct http_request *request)
 		if (members == NULL)
 			call_refuse(call);
 		else
-			call_send(call, MHD_HTTP_OK, members);
+			call_accept(call, members, NULL);
 		return;
 	}
 	if (aliyun_read_request(call->operation, request, &change, &call->error))

@@ -9,7 +9,7 @@ struct line {
 	struct {
 		const char *code;
 		unsigned status;
-	} products[ALIYUN_PRODUCTS];
+	} products[ALIYUN_ECS + 1]; /* the others' operations never reach control/ */
 	const char *sentence;
 };
 

@@ -10,16 +10,18 @@
 #include "control/control.h"
 
 struct auth;
+struct auth_caller;
 struct http_request;
 
 #define ALIYUN_CODE_SIZE 96
-#define ALIYUN_MESSAGE_SIZE 16384 /* the string to sign may be long: clients compare it */
+#define ALIYUN_MESSAGE_SIZE 1024
 
-enum aliyun_product { ALIYUN_EBS, ALIYUN_ECS, ALIYUN_PRODUCTS };
+enum aliyun_product { ALIYUN_EBS, ALIYUN_ECS, ALIYUN_RAM, ALIYUN_STS, ALIYUN_PRODUCTS };
 
 struct aliyun {
 	struct control *control;
 	struct auth *auth;
+	const struct auth_caller *caller; /* of the call that is being read */
 	char nbd_uris[2][256];
 	struct list calls; /* not answered yet */
 };
@@ -29,6 +31,8 @@ struct aliyun_error {
 	unsigned status;
 	char code[ALIYUN_CODE_SIZE];
 	char message[ALIYUN_MESSAGE_SIZE];
+	char *tail;     /* of the message, on the heap, or NULL: the string to sign may be long, and clients compare it */
+	json_t *detail; /* of a denial, or NULL */
 };
 
 /* Fills the error; returns false, so that `return aliyun_fail(...)` reads well. */
@@ -38,12 +42,16 @@ bool aliyun_fail(struct aliyun_error *error, unsigned status, const char *code, 
 /* The refusal in the words of the product; `text` (may be "") holds particulars. */
 void aliyun_refuse(struct aliyun_error *error, enum aliyun_product product, enum refusal refusal, const char *text);
 
-/* Signature version 1 or 3: who calls, when, once only, and that nothing was changed on the way. */
-bool aliyun_check_signature(struct auth *auth, const struct http_request *request, struct aliyun_error *error);
-bool aliyun_check_signature_3(struct auth *auth, const struct http_request *request, struct aliyun_error *error);
+/* Signature version 1 or 3: who calls, when, once only, and that nothing was changed on the way. The caller is to be cleared
+ * whatever the answer. */
+bool aliyun_check_signature(struct auth *auth, const struct http_request *request, struct auth_caller *out_caller,
+			    struct aliyun_error *error);
+bool aliyun_check_signature_3(struct auth *auth, const struct http_request *request, struct auth_caller *out_caller,
+			      struct aliyun_error *error);
 bool aliyun_is_version_3(const struct http_request *request);
 /* The parts that both share. */
-const char *aliyun_find_secret(const struct auth *auth, const char *key_id, struct aliyun_error *error);
+bool aliyun_find_caller(const struct auth *auth, const char *key_id, const char *token, int64_t now_s,
+			struct auth_caller *out_caller, struct aliyun_error *error);
 bool aliyun_check_time(const char *given, int64_t now_s, struct aliyun_error *error);
 bool aliyun_use_nonce(struct auth *auth, const char *key_id, const char *nonce, int64_t now_s, struct aliyun_error *error);
 /* Of the hash (hexadecimal) of a canonical request, for version 3: 64 digits and a zero. */
@@ -59,9 +67,15 @@ struct aliyun_operation {
 	const struct aliyun_parameter *parameters;  /* of a change; ends with a row without name */
 	enum control_operation change;
 	const char *id_name; /* of the id in the answer to a change, or NULL */
-	/* A read; NULL for changes. Gives the answer's members, or NULL with the error. */
+	/* Answers at once, without control/: a read, or a change of users and roles; NULL for others. Gives the answer's members, or
+	 * NULL with the error. */
 	json_t *(*read)(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
+	bool is_read; /* it changes nothing */
 };
+
+/* Whether the caller may do this with all that the request names: Forbidden.Action, or Forbidden. */
+bool aliyun_authorize(struct aliyun *aliyun, const struct aliyun_operation *operation, const struct http_request *request,
+		      struct aliyun_error *error);
 
 /* NULL when the product has no such action. */
 const struct aliyun_operation *aliyun_find_operation(enum aliyun_product product, const char *action);
@@ -89,5 +103,31 @@ json_t *aliyun_describe_disks(struct aliyun *aliyun, const struct http_request *
 json_t *aliyun_describe_pairs(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
 json_t *aliyun_describe_groups(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
 json_t *aliyun_describe_progress(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
+
+/* ram.c: users, roles, keys, policies (RAM 2015-05-01) and sessions (STS 2015-04-01) */
+json_t *aliyun_create_user(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
+json_t *aliyun_get_user(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
+json_t *aliyun_list_users(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
+json_t *aliyun_delete_user(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
+json_t *aliyun_create_key(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
+json_t *aliyun_list_keys(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
+json_t *aliyun_update_key(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
+json_t *aliyun_delete_key(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
+json_t *aliyun_create_policy(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
+json_t *aliyun_get_policy(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
+json_t *aliyun_list_policies(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
+json_t *aliyun_delete_policy(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
+json_t *aliyun_attach_to_user(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
+json_t *aliyun_detach_from_user(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
+json_t *aliyun_list_user_policies(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
+json_t *aliyun_create_role(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
+json_t *aliyun_get_role(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
+json_t *aliyun_list_roles(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
+json_t *aliyun_delete_role(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
+json_t *aliyun_attach_to_role(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
+json_t *aliyun_detach_from_role(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
+json_t *aliyun_list_role_policies(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
+json_t *aliyun_assume_role(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
+json_t *aliyun_get_caller(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
 
 #endif

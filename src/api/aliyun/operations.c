@@ -27,8 +27,10 @@
 #define RESOURCES NEEDS("ResourceType", ALIYUN_RESOURCE_TYPE, resource), NEEDS("ResourceId", ALIYUN_LIST, ids)
 
 #define CHANGE(action, product, operation, id_name, ...) \
-	{ action, product, LIST(__VA_ARGS__), operation, id_name, NULL }
-#define READ(action, product, function) { action, product, NULL, CONTROL_OPERATIONS, NULL, function }
+	{ action, product, LIST(__VA_ARGS__), operation, id_name, NULL, false }
+#define READ(action, product, function) { action, product, NULL, CONTROL_OPERATIONS, NULL, function, true }
+#define RAM_READ(action, function) READ(action, ALIYUN_RAM, function)
+#define RAM(action, function) { action, ALIYUN_RAM, NULL, CONTROL_OPERATIONS, NULL, function, false }
 #define EBS(action, operation, ...) CHANGE(action, ALIYUN_EBS, operation, NULL, __VA_ARGS__)
 #define ECS(action, operation, ...) CHANGE(action, ALIYUN_ECS, operation, NULL, __VA_ARGS__)
 
@@ -100,6 +102,30 @@ static const struct aliyun_operation operations[] = {
 	ECS("DeleteDisk", CONTROL_DELETE_DISK, DISK, ANY_REGION),
 	ECS("ResizeDisk", CONTROL_RESIZE_DISK, DISK, ANY_REGION, TAKES("NewSize", ALIYUN_GIB, size),
 	    TAKES("OffsiteSizeBytes", ALIYUN_COUNT, size), TOKEN),
+	RAM("CreateUser", aliyun_create_user),
+	RAM_READ("GetUser", aliyun_get_user),
+	RAM_READ("ListUsers", aliyun_list_users),
+	RAM("DeleteUser", aliyun_delete_user),
+	RAM("CreateAccessKey", aliyun_create_key),
+	RAM_READ("ListAccessKeys", aliyun_list_keys),
+	RAM("UpdateAccessKey", aliyun_update_key),
+	RAM("DeleteAccessKey", aliyun_delete_key),
+	RAM("CreatePolicy", aliyun_create_policy),
+	RAM_READ("GetPolicy", aliyun_get_policy),
+	RAM_READ("ListPolicies", aliyun_list_policies),
+	RAM("DeletePolicy", aliyun_delete_policy),
+	RAM("AttachPolicyToUser", aliyun_attach_to_user),
+	RAM("DetachPolicyFromUser", aliyun_detach_from_user),
+	RAM_READ("ListPoliciesForUser", aliyun_list_user_policies),
+	RAM("CreateRole", aliyun_create_role),
+	RAM_READ("GetRole", aliyun_get_role),
+	RAM_READ("ListRoles", aliyun_list_roles),
+	RAM("DeleteRole", aliyun_delete_role),
+	RAM("AttachPolicyToRole", aliyun_attach_to_role),
+	RAM("DetachPolicyFromRole", aliyun_detach_from_role),
+	RAM_READ("ListPoliciesForRole", aliyun_list_role_policies),
+	{ "AssumeRole", ALIYUN_STS, NULL, CONTROL_OPERATIONS, NULL, aliyun_assume_role, false },
+	READ("GetCallerIdentity", ALIYUN_STS, aliyun_get_caller),
 };
 
 const struct aliyun_operation *aliyun_find_operation(enum aliyun_product product, const char *action)

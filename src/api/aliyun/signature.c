@@ -1,5 +1,6 @@
 /* Signature version 1 ("RPC"): HMAC-SHA1 over METHOD & %2F & the sorted, encoded parameters. The facts are in the dialect's
  * documents; the string to sign is told in the refusal, since clients compare it with theirs. */
+#include <errno.h>
 #include <microhttpd.h>
 #include <nettle/base64.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include "auth/auth.h"
 #include "base/hash.h"
 #include "base/memory.h"
+#include "base/text.h"
 
 /* Gives "METHOD&%2F&...", on the heap. */
 static char *string_to_sign(const struct http_request *request)
@@ -59,35 +61,49 @@ static bool check_present(const struct http_request *request, struct aliyun_erro
 
 bool aliyun_check_time(const char *given, int64_t now_s, struct aliyun_error *error)
 {
-	struct tm utc = { 0 };
-	const char *end = strptime(given, "%Y-%m-%dT%H:%M:%SZ", &utc);
+	int64_t given_s;
 
-	if (end == NULL || *end != '\0')
+	if (!text_parse_time(given, &given_s))
 		return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "InvalidTimeStamp.Format",
 				   "The time of a request must look like 2026-01-02T03:04:05Z.");
-	if (!auth_is_timely((int64_t)timegm(&utc), now_s))
+	if (!auth_is_timely(given_s, now_s))
 		return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "InvalidTimeStamp.Expired",
 				   "Timestamp is more than 15 minutes away from this server's clock: set the clocks right.");
 	return true;
 }
 
-const char *aliyun_find_secret(const struct auth *auth, const char *key_id, struct aliyun_error *error)
+bool aliyun_find_caller(const struct auth *auth, const char *key_id, const char *token, int64_t now_s,
+			struct auth_caller *out_caller, struct aliyun_error *error)
 {
-	bool disabled;
-	const char *secret = auth_find_secret(auth, key_id, &disabled);
+	static const struct {
+		unsigned status;
+		const char *code, *sentence;
+	} lines[] = {
+		[AUTH_KEY_UNKNOWN] = { 404, "InvalidAccessKeyId.NotFound", "There is no such access key at this site." },
+		[AUTH_KEY_INACTIVE] = { 400, "InvalidAccessKeyId.Inactive", "The access key is disabled." },
+		[AUTH_TOKEN_MALFORMED] = { 400, "InvalidSecurityToken.Malformed", "The SecurityToken is none of this site's." },
+		[AUTH_TOKEN_EXPIRED] = { 400, "InvalidSecurityToken.Expired", "The SecurityToken has expired: assume the role again." },
+		[AUTH_TOKEN_MISMATCH] = { 400, "InvalidSecurityToken.MismatchWithAccessKey",
+					  "The SecurityToken belongs to another access key." },
+	};
+	enum auth_answer answer = auth_find_caller(auth, key_id, token, now_s, out_caller);
 
-	if (secret == NULL && disabled)
-		aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "InvalidAccessKeyId.Inactive", "The access key is disabled.");
-	else if (secret == NULL)
-		aliyun_fail(error, MHD_HTTP_NOT_FOUND, "InvalidAccessKeyId.NotFound", "There is no such access key at this site.");
-	return secret;
+	return answer == AUTH_FOUND || aliyun_fail(error, lines[answer].status, lines[answer].code, "%s", lines[answer].sentence);
 }
 
 bool aliyun_use_nonce(struct auth *auth, const char *key_id, const char *nonce, int64_t now_s, struct aliyun_error *error)
 {
-	if (auth_use_nonce(auth, key_id, nonce, now_s))
+	switch (auth_use_nonce(auth, key_id, nonce, now_s)) {
+	case 0:
 		return true;
-	return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "SignatureNonceUsed", "The SignatureNonce was used before.");
+	case -EEXIST:
+		return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "SignatureNonceUsed", "The SignatureNonce was used before.");
+	case -ENOSPC:
+		return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "Throttling", "More calls than this site can remember, or its data "
+				   "folder is full.");
+	default:
+		return aliyun_fail(error, MHD_HTTP_INTERNAL_SERVER_ERROR, "InternalError", "The nonces cannot be kept.");
+	}
 }
 
 bool aliyun_is_version_3(const struct http_request *request)
@@ -97,24 +113,28 @@ bool aliyun_is_version_3(const struct http_request *request)
 	return header != NULL && strncmp(header, "ACS3-", 5) == 0;
 }
 
-bool aliyun_check_signature(struct auth *auth, const struct http_request *request, struct aliyun_error *error)
+bool aliyun_check_signature(struct auth *auth, const struct http_request *request, struct auth_caller *out_caller,
+			    struct aliyun_error *error)
 {
 	int64_t now_s = (int64_t)time(NULL);
-	const char *key_id, *secret;
+	const char *key_id, *token;
 	AUTO_FREE char *to_sign = NULL;
 
 	if (aliyun_is_version_3(request))
-		return aliyun_check_signature_3(auth, request, error);
+		return aliyun_check_signature_3(auth, request, out_caller, error);
 	if (!check_present(request, error))
 		return false;
 	key_id = http_request_parameter(request, "AccessKeyId");
-	secret = aliyun_find_secret(auth, key_id, error);
-	if (secret == NULL)
+	token = http_request_parameter(request, "SecurityToken");
+	if (!aliyun_find_caller(auth, key_id, token != NULL && token[0] == '\0' ? NULL : token, now_s, out_caller, error))
 		return false;
 	to_sign = string_to_sign(request);
-	if (!signature_is_right(secret, to_sign, http_request_parameter(request, "Signature")))
-		return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "SignatureDoesNotMatch",
-				   "The signature is not the one calculated here. server string to sign is:%s", to_sign);
+	if (!signature_is_right(out_caller->secret, to_sign, http_request_parameter(request, "Signature"))) {
+		aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "SignatureDoesNotMatch",
+			    "The signature is not the one calculated here. server string to sign is:");
+		error->tail = steal(to_sign);
+		return false;
+	}
 	if (!aliyun_check_time(http_request_parameter(request, "Timestamp"), now_s, error))
 		return false;
 	return aliyun_use_nonce(auth, key_id, http_request_parameter(request, "SignatureNonce"), now_s, error);

@@ -15,6 +15,7 @@
 
 #define ALGORITHM "ACS3-HMAC-SHA256"
 #define HEADERS_MAX 64u
+#define TOKEN_HEADER "x-acs-security-token"
 #define HEX_SIZE (2 * SHA256_SIZE + 1)
 
 /* The header Authorization, taken apart. */
@@ -50,8 +51,9 @@ static bool authorization_read(struct authorization *authorization, const char *
 /* What is not signed could have been changed on the way: these must be. */
 static bool signs_what_it_must(const struct http_request *request, const char *signed_headers, struct aliyun_error *error)
 {
-	static const char *const needed[] = { "host", "x-acs-action", "x-acs-version", "x-acs-date", "x-acs-signature-nonce",
-					      "x-acs-content-sha256" };
+	const char *const needed[] = { "host", "x-acs-action", "x-acs-version", "x-acs-date", "x-acs-signature-nonce",
+				       "x-acs-content-sha256",
+				       http_request_header(request, TOKEN_HEADER) == NULL ? "host" : TOKEN_HEADER };
 	char list[1024], name[40];
 	size_t size;
 
@@ -150,19 +152,20 @@ void aliyun_sign_3(const char *hash, const char *secret, char out_signature[HEX_
 }
 
 static bool check(struct auth *auth, const struct http_request *request, const struct authorization *authorization,
-		  struct aliyun_error *error)
+		  struct auth_caller *out_caller, struct aliyun_error *error)
 {
 	const char *date = http_request_header(request, "x-acs-date");
-	const char *nonce = http_request_header(request, "x-acs-signature-nonce"), *secret;
+	const char *nonce = http_request_header(request, "x-acs-signature-nonce");
 	char hash[HEX_SIZE], expected[HEX_SIZE];
 	int64_t now_s = (int64_t)time(NULL);
 
 	if (!signs_what_it_must(request, authorization->signed_headers, error))
 		return false;
-	secret = aliyun_find_secret(auth, authorization->credential, error);
-	if (secret == NULL || !canonical_hash(request, authorization->signed_headers, hash, error))
+	if (!aliyun_find_caller(auth, authorization->credential, http_request_header(request, TOKEN_HEADER), now_s, out_caller,
+				error) ||
+	    !canonical_hash(request, authorization->signed_headers, hash, error))
 		return false;
-	aliyun_sign_3(hash, secret, expected);
+	aliyun_sign_3(hash, out_caller->secret, expected);
 	if (strlen(authorization->signature) != strlen(expected) ||
 	    !hash_equal(authorization->signature, expected, strlen(expected)))
 		return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "SignatureDoesNotMatch", "The signature is not the one calculated here. "
@@ -171,11 +174,12 @@ static bool check(struct auth *auth, const struct http_request *request, const s
 	return aliyun_check_time(date, now_s, error) && aliyun_use_nonce(auth, authorization->credential, nonce, now_s, error);
 }
 
-bool aliyun_check_signature_3(struct auth *auth, const struct http_request *request, struct aliyun_error *error)
+bool aliyun_check_signature_3(struct auth *auth, const struct http_request *request, struct auth_caller *out_caller,
+			      struct aliyun_error *error)
 {
 	struct authorization authorization = { 0 };
 	bool good = authorization_read(&authorization, http_request_header(request, "Authorization"), error) &&
-		    check(auth, request, &authorization, error);
+		    check(auth, request, &authorization, out_caller, error);
 
 	free(authorization.text);
 	return good;

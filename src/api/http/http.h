@@ -48,6 +48,10 @@ const char *http_request_parameter_value(const struct http_request *request, siz
 /* The first of that name, or NULL. */
 const char *http_request_parameter(const struct http_request *request, const char *name);
 
+/* The caller's address, without its port; "" when there is none. */
+#define HTTP_SOURCE_SIZE 64
+void http_request_source(const struct http_request *request, char out[HTTP_SOURCE_SIZE]);
+
 /* Sends the answer (copied) and gives the request back. `type` is the content type. */
 void http_request_answer(struct http_request *request, unsigned status, const char *type, const char *body, size_t size);
 

@@ -5,6 +5,7 @@
  * gone, and it stays in the list until its receiver answers or the server is freed. */
 #include "api/http/http.h"
 
+#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
 #include <microhttpd.h>
@@ -12,6 +13,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "api/http/internal.h"
@@ -310,6 +312,19 @@ const char *http_request_parameter(const struct http_request *request, const cha
 		if (strcmp(request->parameters.rows[i].name, name) == 0)
 			return request->parameters.rows[i].value;
 	return NULL;
+}
+
+void http_request_source(const struct http_request *request, char out[HTTP_SOURCE_SIZE])
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+
+	out[0] = '\0';
+	if (info == NULL || info->client_addr == NULL)
+		return;
+	if (info->client_addr->sa_family == AF_INET)
+		inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)info->client_addr)->sin_addr, out, HTTP_SOURCE_SIZE);
+	else if (info->client_addr->sa_family == AF_INET6)
+		inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)info->client_addr)->sin6_addr, out, HTTP_SOURCE_SIZE);
 }
 
 void http_request_answer(struct http_request *request, unsigned status, const char *type, const char *body, size_t size)

@@ -1,0 +1,122 @@
+/* May the caller do this? Each thing that the parameters name is asked for; one that may not be touched is enough to refuse. The
+ * names of things follow RAM: acs:<product>:<region>:<account>:<kind>/<id>; there is one account here, "offsite". */
+#include <microhttpd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "api/aliyun/internal.h"
+#include "api/http/http.h"
+#include "auth/auth.h"
+#include "base/memory.h"
+
+#define RESOURCE_SIZE 400
+
+/* Parameters that name things; a list is read whatever it is separated by. */
+static const struct naming {
+	const char *parameter, *product, *kind;
+} namings[] = {
+	{ "ReplicaPairId", "ebs", "diskreplicapair" }, { "PairIds", "ebs", "diskreplicapair" },
+	{ "ReplicaGroupId", "ebs", "diskreplicagroup" }, { "GroupIds", "ebs", "diskreplicagroup" },
+	{ "DiskId", "ecs", "disk" }, { "DiskIds", "ecs", "disk" }, { "DestinationDiskId", "ecs", "disk" },
+	{ "UserName", "ram", "user" }, { "PolicyName", "ram", "policy" }, { "RoleName", "ram", "role" },
+	{ "RoleArn", "ram", "role" },
+};
+
+static const char *const products[ALIYUN_PRODUCTS] = { [ALIYUN_EBS] = "ebs", [ALIYUN_ECS] = "ecs", [ALIYUN_RAM] = "ram",
+						       [ALIYUN_STS] = "sts" };
+
+struct asking {
+	struct aliyun *aliyun;
+	struct policy_call call;
+	const char *region;
+	enum auth_verdict verdict; /* the worst so far */
+	bool asked;
+};
+
+static void ask(struct asking *asking, const char *product, const char *kind, const char *id, size_t length)
+{
+	char resource[RESOURCE_SIZE];
+	enum auth_verdict verdict;
+
+	asking->asked = true;
+	if (snprintf(resource, sizeof(resource), "acs:%s:%.64s:offsite:%s%s%.*s", product, asking->region, kind,
+		     kind[0] == '\0' ? "" : "/", (int)length, id) >= (int)sizeof(resource)) {
+		asking->verdict = AUTH_NOT_RESOURCE; /* longer than any id */
+		return;
+	}
+	asking->call.resource = resource;
+	verdict = auth_judge(asking->aliyun->auth, asking->aliyun->caller, &asking->call);
+	if (verdict != AUTH_ALLOWED && asking->verdict != AUTH_NOT_ACTION)
+		asking->verdict = verdict;
+}
+
+static void ask_each(struct asking *asking, const struct naming *naming, const char *value)
+{
+	static const char separators[] = " ,[]\"";
+
+	for (value += strspn(value, separators); *value != '\0' && asking->verdict == AUTH_ALLOWED;
+	     value += strspn(value, separators)) {
+		size_t length = strcspn(value, separators);
+		const char *slash = strcmp(naming->parameter, "RoleArn") == 0 ? memrchr(value, '/', length) : NULL;
+		size_t skip = slash == NULL ? 0 : (size_t)(slash + 1 - value);
+
+		ask(asking, naming->product, naming->kind, value + skip, length - skip);
+		value += length;
+	}
+}
+
+/* ResourceId.1, ResourceId.2, ... of the kind that ResourceType names. */
+static void ask_listed(struct asking *asking, const struct http_request *request)
+{
+	const char *type = http_request_parameter(request, "ResourceType");
+	bool group = type != NULL && strcasestr(type, "group") != NULL, pair = type != NULL && strcasestr(type, "pair") != NULL;
+
+	for (size_t i = 0; i < http_request_parameter_count(request) && asking->verdict == AUTH_ALLOWED; i++) {
+		const char *name = http_request_parameter_name(request, i), *value = http_request_parameter_value(request, i);
+
+		if (strncmp(name, "ResourceId", 10) == 0 && (name[10] == '.' || name[10] == '\0'))
+			ask(asking, group || pair ? "ebs" : "ecs", group ? "diskreplicagroup" : pair ? "diskreplicapair" : "disk", value,
+			    strlen(value));
+	}
+}
+
+static bool deny(const struct asking *asking, struct aliyun_error *error)
+{
+	const struct auth_caller *caller = asking->aliyun->caller;
+	bool is_role = caller->role[0] != '\0';
+
+	error->detail = json_pack("{s:s, s:s, s:s}", "AuthAction", asking->call.action, "AuthPrincipalType",
+				  is_role ? "AssumedRoleUser" : "SubUser", "AuthPrincipalDisplayName",
+				  is_role ? caller->role : caller->user);
+	if (asking->verdict == AUTH_NOT_ACTION)
+		return aliyun_fail(error, MHD_HTTP_FORBIDDEN, "Forbidden.Action", "User is not authorized to operate this action.");
+	return aliyun_fail(error, MHD_HTTP_FORBIDDEN, "Forbidden", "User is not authorized to operate.");
+}
+
+bool aliyun_authorize(struct aliyun *aliyun, const struct aliyun_operation *operation, const struct http_request *request,
+		      struct aliyun_error *error)
+{
+	const char *region = http_request_parameter(request, "RegionId");
+	char action[128], source[HTTP_SOURCE_SIZE];
+	struct asking asking = { .aliyun = aliyun, .region = region == NULL ? control_this_site(aliyun->control)->region : region };
+
+	if (operation->read == aliyun_get_caller)
+		return true; /* everybody may ask who they are */
+	snprintf(action, sizeof(action), "%s:%s", products[operation->product], operation->action);
+	http_request_source(request, source);
+	asking.call.action = action;
+	asking.call.source = source;
+	asking.call.now_s = (int64_t)time(NULL);
+	for (size_t i = 0; i < sizeof(namings) / sizeof(namings[0]) && asking.verdict == AUTH_ALLOWED; i++) {
+		const char *value = http_request_parameter(request, namings[i].parameter);
+
+		if (value != NULL)
+			ask_each(&asking, &namings[i], value);
+	}
+	ask_listed(&asking, request);
+	if (!asking.asked)
+		ask(&asking, products[operation->product], "", "*", 1);
+	return asking.verdict == AUTH_ALLOWED || deny(&asking, error);
+}
