@@ -188,7 +188,9 @@ bool tags_match(const json_t *tags, json_t *wanted);
 void operate_preview(struct call *call);
 void preview_tell(struct control *control, const struct replica *replica, json_t *reply);
 
-/* list.c: 0 when it is as good as now; `told_ms`: when the status was told (monotonic). */
+/* list.c: the group of a pair that is in one, else itself. */
+const struct replica *unit_of(struct control *control, const struct replica *replica);
+/* 0 when it is as good as now; `told_ms`: when the status was told (monotonic). */
 uint64_t recovery_age_of(const struct unit_status *status, uint64_t told_ms);
 
 /* token.c */

@@ -59,7 +59,7 @@ static size_t page_room(const struct control_filter *filter)
 }
 
 /* Of a pair in a group, the group's. */
-static const struct replica *unit_of(struct control *control, const struct replica *replica)
+const struct replica *unit_of(struct control *control, const struct replica *replica)
 {
 	const struct replica *group = replica->group[0] == 0 ? NULL : replica_find(control, replica->group, true);
 

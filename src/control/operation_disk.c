@@ -179,6 +179,16 @@ static void on_deleted(struct control *control, void *data, const struct error *
 	call_end(call, REFUSE_NONE, "%s", "");
 }
 
+/* A disk that is, or is to remain, the exact copy of another: until failover nobody may read or write it. A pair that left its
+ * group has no unit, but its next start takes the disk for the recovery point that it was. */
+static bool is_copy(struct control *control, const struct replica *pair)
+{
+	const struct replica *unit = pair == NULL ? NULL : unit_of(control, pair);
+
+	return pair != NULL && !is_source(control, pair) && unit->state != PAIR_FAILOVERED &&
+	       (unit->lineage[0] != 0 || pair->synced);
+}
+
 static void attach(struct call *call, struct disk_record *disk)
 {
 	struct control *control = call->control;
@@ -194,7 +204,7 @@ static void attach(struct call *call, struct disk_record *disk)
 		call_end(call, REFUSE_DISK_STATUS, "disk %s is %s", disk->id, disk_state_name((enum disk_state)disk->state));
 		return;
 	}
-	if (pair != NULL && !is_source(control, pair) && pair->state != PAIR_FAILOVERED && pair->lineage[0] != 0) {
+	if (is_copy(control, pair)) {
 		call_end(call, REFUSE_NOT_ALLOWED, "disk %s is the secondary of pair %s: fail it over first", disk->id, pair->id);
 		return;
 	}

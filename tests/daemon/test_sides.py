@@ -421,6 +421,29 @@ def test_members_come_and_go_without_a_new_copy(group, tmp_path):
     read(copy, 77, 0, MIB)
 
 
+def test_a_copy_is_not_attached_until_failover(group):
+    """Not by way of leaving its group either: the next start takes it for the recovery point that it was."""
+    def refused():
+        with pytest.raises(ApiError) as error:
+            group.theirs[0].attach()
+        return (error.value.status, error.value.code) == (403, "OperationDenied")
+
+    write(group.ours[0], 60, 0, MIB)
+    group.wait_shipped(group.north)
+    assert refused()
+    group.call(group.north, "Stop")
+    group.wait("stopped")
+    assert refused()
+    pair, = [row["ReplicaPairId"] for row in group.north.pairs() if row["SourceDiskId"] == group.ours[0].id]
+    group.north.call("RemoveDiskReplicaPair", ReplicaGroupId=group.id, ReplicaPairId=pair)
+    until("known there", lambda: group.south.pairs(PairIds=pair)[0]["ReplicaGroupId"] == "")
+    assert refused()
+    group.north.call("DeleteDiskReplicaPair", ReplicaPairId=pair)
+    until("gone", lambda: not group.south.pairs(PairIds=pair))
+    group.theirs[0].attach()  # no longer anybody's copy
+    read(group.theirs[0], 60, 0, MIB)
+
+
 def test_scrub_finds_and_repairs_what_has_rotted(group):
     for number, disk in enumerate(group.ours):
         write(disk, 40 + number, 0, MIB)
