@@ -119,9 +119,9 @@ static bool parse_token(const struct aliyun_parameter *row, const char *text, vo
 	bool good = strlen(text) < row->size;
 
 	for (size_t i = 0; good && text[i] != '\0'; i++)
-		good = text[i] > ' ' && text[i] < 0x7f;
+		good = text[i] >= ' ' && text[i] < 0x7f;
 	if (!good)
-		return aliyun_fail(error, BAD, "The parameter %s must have at most %zu ASCII characters.", row->name,
+		return aliyun_fail(error, BAD, "The parameter %s must have at most %zu printable ASCII characters.", row->name,
 				   row->size - 1);
 	memcpy(target, text, strlen(text) + 1);
 	return true;
