@@ -456,6 +456,13 @@ static const char *region_of(struct control *control, const char *zone)
 	return peer != NULL ? peer->site.region : control->config.site.region;
 }
 
+/* A call is for one of the two regions that it lies in; a pair of another region is none. */
+static bool is_in_region(struct control *control, const struct replica *replica, const char *region)
+{
+	return region[0] == 0 || strcmp(region, region_of(control, replica->source)) == 0 ||
+	       strcmp(region, region_of(control, replica->destination)) == 0;
+}
+
 /* True when this site does the work; otherwise the call has been answered or carried over. */
 static bool is_ours(struct call *call, const struct verb *verb, struct replica *replica)
 {
@@ -487,6 +494,11 @@ void operate_replica(struct call *call)
 	if (replica == NULL) {
 		call_end(call, verb->is_group ? REFUSE_NO_SUCH_GROUP : REFUSE_NO_SUCH_PAIR, "there is no %s %s",
 			 verb->is_group ? "group" : "pair", id);
+		return;
+	}
+	if (!is_in_region(control, replica, call->request.region)) {
+		call_end(call, verb->is_group ? REFUSE_NO_SUCH_GROUP : REFUSE_NO_SUCH_PAIR, "there is no %s %s in region %s",
+			 verb->is_group ? "group" : "pair", id, call->request.region);
 		return;
 	}
 	memcpy(call->made_id, replica->id, sizeof call->made_id);
