@@ -15,7 +15,7 @@ ALLOWED = {
     "pair": {
         "created": {"Start", "StartOneShot", "Modify", "Delete", "Add"},
         "initial_syncing": {"Stop"},
-        "manual_syncing": {"StartOneShot", "Stop"},
+        "manual_syncing": {"Stop"},
         "normal": {"Stop", "Failover"},
         "stopped": {"Start", "StartOneShot", "Failover", "Modify", "Delete", "Add"},
         "failovered": {"Failover", "Reprotect", "Delete"},

@@ -22,7 +22,7 @@ struct expectation {
 
 static const struct expectation of_pairs[] = {
 	{ PAIR_VERB_START, " created stopped " },
-	{ PAIR_VERB_START_ONE_SHOT, " created stopped manual_syncing " },
+	{ PAIR_VERB_START_ONE_SHOT, " created stopped " },
 	{ PAIR_VERB_STOP, " initial_syncing syncing manual_syncing normal stopping stop_failed " },
 	{ PAIR_VERB_FAILOVER, " manual_syncing syncing normal stopping stop_failed stopped failovering failover_failed failovered " },
 	{ PAIR_VERB_REPROTECT, " failovered reprotect_failed " },
