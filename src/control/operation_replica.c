@@ -179,8 +179,9 @@ static void on_source_open(struct control *control, void *data, const struct err
 {
 	struct call *call = data;
 	struct replica *replica = call_replica(call);
-	enum pair_state next = call->request.one_shot ? PAIR_MANUAL_SYNCING :
-			       replica->status.consistent || replica->status.diverged ? PAIR_SYNCING : PAIR_INITIAL_SYNCING;
+	/* A new unit has told nothing yet: then it counts what its disks are said to be. */
+	bool is_copy = replica->status.consistent || replica->status.diverged || replica->point_epoch > 0;
+	enum pair_state next = call->request.one_shot ? PAIR_MANUAL_SYNCING : is_copy ? PAIR_SYNCING : PAIR_INITIAL_SYNCING;
 
 	if (error->code != 0) {
 		start_end(call, REFUSE_STORAGE, error->text);

@@ -444,6 +444,24 @@ def test_a_copy_is_not_attached_until_failover(group):
     read(group.theirs[0], 60, 0, MIB)
 
 
+def test_a_copy_that_left_its_group_is_one_from_its_start(group):
+    """Its site can fail over to it even when the primary's is lost in the moment after."""
+    write(group.ours[0], 61, 0, MIB)
+    group.wait_shipped(group.north)
+    group.call(group.north, "Stop")
+    group.wait("stopped")
+    pair, = [row["ReplicaPairId"] for row in group.north.pairs() if row["SourceDiskId"] == group.ours[0].id]
+    group.north.call("RemoveDiskReplicaPair", ReplicaGroupId=group.id, ReplicaPairId=pair)
+    group.north.call("StartDiskReplicaPair", ReplicaPairId=pair)
+    group.north.kill()
+    assert f"pair.state id={pair} from=stopped to=syncing" in group.north.log()  # not to initial_syncing
+    until("the link is seen to be down", lambda: not group.south.linked())
+    group.south.call("FailoverDiskReplicaPair", ReplicaPairId=pair)
+    until("failed over", lambda: group.south.pairs(PairIds=pair)[0]["Status"] == "failovered")
+    group.theirs[0].attach()
+    read(group.theirs[0], 61, 0, MIB)
+
+
 def test_scrub_finds_and_repairs_what_has_rotted(group):
     for number, disk in enumerate(group.ours):
         write(disk, 40 + number, 0, MIB)
