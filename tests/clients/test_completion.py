@@ -23,7 +23,7 @@ def offers(*words):
 
 
 def test_commands_and_options():
-    assert offers("") == ["disk", "group", "pair", "site"]
+    assert offers("") == ["disk", "group", "key", "pair", "policy", "role", "site", "user"]
     assert offers("d") == ["disk"]
     assert offers("disk", "") == ["list", "show", "create", "attach", "detach", "resize", "delete"]
     assert offers("pair", "st") == ["start", "stop"]
@@ -38,6 +38,10 @@ def test_ids_names_and_zones_come_from_the_site(site, tmp_path):
     where = ("--dir", str(site.folder))
     assert sorted(offers(*where, "disk", "attach", "")) == sorted(ids + ["web", "log"])
     assert offers("disk", "attach", *where, "we") == ["web"]
+    assert offers(*where, "user", "attach", "") == ["root"]
+    assert offers(*where, "user", "attach", "root", "") == ["AdministratorAccess", "ReadOnlyAccess"]
+    assert offers(*where, "key", "disable", "L") == [site.key["access_key_id"]]
+    assert offers(*where, "key", "create", "--user", "r") == ["root"]
     assert offers(*where, "disk", "attach", "web", "") == []
     assert offers(*where, "pair", "create", "--disk", "lo") == ["log"]
     assert offers(*where, "pair", "create", "--to", "") == [site.zone]

@@ -66,7 +66,7 @@ def test_a_page_is_formatted_without_a_warning(name):
 
 
 def test_every_command_is_in_the_page_with_its_options():
-    tags = [tag for tag in entries(page("offsite.1")) if re.match(r"(site|disk|pair|group) ", tag)]
+    tags = [tag for tag in entries(page("offsite.1")) if re.match(r"(site|disk|pair|group|user|role|key|policy) ", tag)]
     assert len(commands()) > 20
     assert [tag.split()[:2] for tag in tags] == commands()
     everywhere = options_in(offsite.run(offsite.OFFSITE, "--help").stdout.split("everywhere:")[1])
