@@ -54,9 +54,9 @@ static int on_token(void *data, const char *id, const char *body, struct error *
 /* A pair whose creation was cut off before its answer: the peer's half goes by "put" and "no such pair". */
 static void forget_unfinished(struct control *control)
 {
-	list_for_each(entry, &control->replicas) {
-		struct replica *replica = container_of(entry, struct replica, entry);
+	struct replica *replica;
 
+	for (size_t at = 0; (replica = rows_next(&control->replicas, &at)) != NULL;) {
 		if (replica->state == PAIR_CREATING)
 			replica_forget(control, replica, NULL);
 	}
@@ -73,8 +73,6 @@ struct control *control_new(const struct control_config *config, struct catalog 
 	control->peers = memory_new(config->peer_count, sizeof *control->peers);
 	for (size_t i = 0; i < config->peer_count; i++)
 		control->peers[i].site = config->peers[i];
-	list_init(&control->disks);
-	list_init(&control->replicas);
 	list_init(&control->commands);
 	list_init(&control->asks);
 	list_init(&control->tokens);
@@ -89,14 +87,6 @@ struct control *control_new(const struct control_config *config, struct catalog 
 	unit_resume_all(control);
 	disks_export(control);
 	return control;
-}
-
-static void free_all(struct list *head, size_t offset)
-{
-	struct list *entry;
-
-	while ((entry = list_pop(head)) != NULL)
-		free((char *)entry - offset);
 }
 
 /* What an unfinished step remembers is its own; the step is redone at the next start. */
@@ -116,33 +106,28 @@ void control_free(struct control *control)
 {
 	struct list *entry;
 
-	list_for_each(disk, &control->disks)
-		json_decref(container_of(disk, struct disk_record, entry)->tags);
-	list_for_each(replica, &control->replicas)
-		replica_clear(container_of(replica, struct replica, entry));
-	free_all(&control->disks, offsetof(struct disk_record, entry));
-	free_all(&control->replicas, offsetof(struct replica, entry));
+	record_unload(control);
+	tokens_unload(control);
 	free_waiting(&control->commands);
 	free_waiting(&control->asks);
 	while ((entry = list_pop(&control->openings)) != NULL) {
 		free(container_of(entry, struct opening, entry)->data);
 		free(container_of(entry, struct opening, entry));
 	}
-	free_all(&control->tokens, offsetof(struct token, entry));
 	free(control->peers);
 	free(control);
 }
 
 uint32_t control_tick(struct control *control)
 {
+	struct replica *replica;
+
 	peer_expire(control);
 	if (control_now_ms() < control->tick_ms)
 		return TICK_MS;
 	control->tick_ms = control_now_ms() + TICK_MS;
 	tokens_expire(control);
-	list_for_each(entry, &control->replicas) {
-		struct replica *replica = container_of(entry, struct replica, entry);
-
+	for (size_t at = 0; (replica = rows_next(&control->replicas, &at)) != NULL;) {
 		change_continue(control, replica);
 		if (replica->stale)
 			unit_close_stale(control, replica);

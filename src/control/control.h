@@ -24,6 +24,7 @@ struct control;
 #define CONTROL_NAME_SIZE 513 /* 128 characters of UTF-8 */
 #define CONTROL_TEXT_SIZE 1025 /* 256 characters of UTF-8 */
 #define CONTROL_TOKEN_SIZE 65
+#define CONTROL_PEERS_MAX 64
 
 struct control_site {
 	char name[CONTROL_ID_SIZE];   /* = zone: unique among all sites */

@@ -9,9 +9,13 @@
 
 #include "base/list.h"
 #include "control/control.h"
+#include "control/index.h"
+#include "control/rows.h"
 
 struct disk_record {
-	struct list entry;
+	size_t place; /* in control's rows */
+	uint64_t tags_mark;
+	struct index_node by_id;
 	char id[CONTROL_ID_SIZE], name[CONTROL_NAME_SIZE], description[CONTROL_TEXT_SIZE];
 	char kind[16], path[512], category[32], instance[CONTROL_ID_SIZE];
 	bool adopted;
@@ -25,14 +29,22 @@ struct disk_record {
 enum change { CHANGE_NONE, CHANGE_REPROTECT, CHANGE_CANCEL, CHANGE_SWITCHOVER, CHANGES };
 
 struct replica {
-	struct list entry;
+	/* What lists look at in each row of 100,000 stands first, together: */
+	size_t place; /* in control's rows */
+	uint64_t state;
+	uint64_t tags_mark; /* see tags_mark_of */
+	struct index_node by_group;
 	bool is_group;
+	bool unit_gone; /* deleting: our half is done */
+	bool peer_gone; /* deleting: the peer's half is done */
+	int16_t source_at, destination_at; /* the zones: 0 here, i + 1 the i-th peer's, -1 of a peer that has left */
+	struct index_node by_id, by_source, by_destination;
 	char id[CONTROL_ID_SIZE], name[CONTROL_NAME_SIZE], description[CONTROL_TEXT_SIZE];
 	char source[CONTROL_ID_SIZE], destination[CONTROL_ID_SIZE]; /* zones, of the present direction */
 	char primary[CONTROL_ID_SIZE], standby[CONTROL_ID_SIZE];    /* as first made */
 	char lineage[2 * ENGINE_LINEAGE_SIZE + 1]; /* "" before the first start */
 	char charge_type[16];
-	uint64_t state, size, rpo_s, bandwidth, created_s, one_shot_s;
+	uint64_t size, rpo_s, bandwidth, created_s, one_shot_s;
 	uint64_t rank, version; /* the copy with the higher (rank, version) is the newer; rank grows with each failover */
 	uint64_t change;        /* enum change */
 	bool enable_rtc;
@@ -53,8 +65,6 @@ struct replica {
 	bool opened;    /* the shard has its unit */
 	bool stale;     /* the shard may still have the unit it had with other members */
 	bool closing;   /* and has been told to close it */
-	bool unit_gone; /* deleting: our half is done */
-	bool peer_gone; /* deleting: the peer's half is done */
 	bool busy;      /* an operation on it waits for the shard or the peer */
 	uint32_t levelling; /* disks of it whose sizes are being made the same at both sides */
 };
@@ -103,6 +113,7 @@ struct call {
 /* A client token, and what its call made; kept for a day. */
 struct token {
 	struct list entry;
+	struct index_node by_text;
 	char text[CONTROL_TOKEN_SIZE];
 	char digest[65];
 	char id[CONTROL_ID_SIZE];
@@ -115,9 +126,11 @@ struct control {
 	struct peer *peers;
 	struct catalog *catalog;
 	struct control_port port;
-	struct list disks, replicas;   /* in order of creation */
+	struct rows disks, replicas;   /* of struct disk_record, struct replica */
+	struct index disks_by_id, replicas_by_id, pairs_by_group, pairs_by_source, pairs_by_destination, tokens_by_text;
 	struct list commands, asks;    /* of struct waiting */
-	struct list tokens;
+	struct list tokens;            /* in the order of their calls; at start in no order */
+	uint64_t token_count, tokens_looked_s;
 	uint32_t stale_count;          /* of replicas that are stale: looked at whenever a unit is opened */
 	struct list openings;          /* of struct opening: units that wait for the one before them to be closed */
 	uint64_t next_id;
@@ -138,6 +151,8 @@ int replica_store(struct control *control, struct replica *replica, struct error
 /* As it is. */
 int replica_keep(struct control *control, struct replica *replica, struct error *error);
 int replica_forget(struct control *control, struct replica *replica, struct error *error);
+/* All records and what finds them, freed. */
+void record_unload(struct control *control);
 struct disk_record *disk_find(struct control *control, const char *id);
 struct replica *replica_find(struct control *control, const char *id, bool is_group);
 /* The pair that holds a disk of this site, or NULL. */
@@ -182,6 +197,8 @@ void on_follow(struct debt *debt, const json_t *message);
 /* operation_tags.c */
 void operate_tags(struct call *call);
 void operate_resource_group(struct call *call);
+/* A bit for each key, and one for each key and value: tags that lack a bit of the wanted ones' cannot match. */
+uint64_t tags_mark_of(json_t *tags);
 bool tags_match(const json_t *tags, json_t *wanted);
 
 /* preview.c */
@@ -198,6 +215,7 @@ uint64_t recovery_age_of(const struct unit_status *status, uint64_t told_ms);
 bool token_begin(struct call *call);
 void token_end(struct call *call, bool keep);
 void tokens_expire(struct control *control);
+void tokens_unload(struct control *control);
 int token_load(struct control *control, const char *text, const char *body);
 void tokens_push(struct control *control, const struct peer *peer, const struct token *only);
 void on_tokens(struct debt *debt, const json_t *message);

@@ -13,13 +13,14 @@ static bool is_given(const char *text)
 	return text != NULL && text[0] != 0;
 }
 
-static bool in_ids(const struct control_filter *filter, const char *id)
+/* An id that was given twice asks for one row. */
+static bool is_repeated(const struct control_filter *filter, size_t index)
 {
-	for (size_t i = 0; i < filter->id_count; i++) {
-		if (strcmp(filter->ids[i], id) == 0)
+	for (size_t i = 0; i < index; i++) {
+		if (strcmp(filter->ids[i], filter->ids[index]) == 0)
 			return true;
 	}
-	return filter->ids == NULL;
+	return false;
 }
 
 static struct control_site site_of(struct control *control, const char *zone)
@@ -35,16 +36,6 @@ static struct control_site site_of(struct control *control, const char *zone)
 	snprintf(site.name, sizeof site.name, "%s", zone);
 	snprintf(site.zone, sizeof site.zone, "%s", zone);
 	return site;
-}
-
-static bool is_in_region(struct control *control, const char *zone, const char *region)
-{
-	const struct control_site *here = &control->config.site;
-	const struct peer *peer = strcmp(zone, here->zone) == 0 ? NULL : peer_find(control, zone);
-
-	if (peer == NULL && strcmp(zone, here->zone) != 0)
-		return false; /* a peer that has left the configuration */
-	return strcmp(peer == NULL ? here->region : peer->site.region, region) == 0;
 }
 
 /* Whether row `index` of the matches is on the page. */
@@ -66,75 +57,129 @@ const struct replica *unit_of(struct control *control, const struct replica *rep
 	return group != NULL ? group : replica;
 }
 
+/* A filter, with all that can be decided before the first row. */
+struct query {
+	struct control *control;
+	const struct control_filter *filter;
+	bool here;                /* the region and the zone asked for, if any, are this site's */
+	uint64_t tags_mark;
+	const struct list *group; /* the pairs of the group asked for; NULL: no group is, or it has none */
+	int16_t region_at[CONTROL_PEERS_MAX + 1]; /* 1 for each site (0 here, i + 1 the i-th peer) in the region asked for */
+};
+
+static struct query query_of(struct control *control, const struct control_filter *filter)
+{
+	const struct control_site *here = &control->config.site;
+	struct query query = { .control = control, .filter = filter };
+
+	query.here = (!is_given(filter->region) || strcmp(filter->region, here->region) == 0) &&
+		     (!is_given(filter->zone) || strcmp(filter->zone, here->zone) == 0);
+	query.tags_mark = tags_mark_of(filter->tags);
+	if (is_given(filter->group))
+		query.group = index_find(&control->pairs_by_group, filter->group);
+	for (size_t i = 0; is_given(filter->region) && i <= control->config.peer_count; i++)
+		query.region_at[i] = strcmp(i == 0 ? here->region : control->peers[i - 1].site.region, filter->region) == 0;
+	return query;
+}
+
+static bool has_tags(const struct query *query, json_t *tags, uint64_t mark)
+{
+	return query->filter->tags == NULL ||
+	       ((mark & query->tags_mark) == query->tags_mark && tags_match(tags, query->filter->tags));
+}
+
+static bool disk_matches(const struct query *query, const struct disk_record *disk)
+{
+	const struct control_filter *filter = query->filter;
+
+	return query->here && has_tags(query, disk->tags, disk->tags_mark) &&
+	       (filter->state < 0 || disk->state == (uint64_t)filter->state) &&
+	       (!is_given(filter->name_part) || strstr(disk->name, filter->name_part) != NULL) &&
+	       (!is_given(filter->resource_group) || strcmp(filter->resource_group, disk->resource_group) == 0) &&
+	       (!is_given(filter->instance) || strcmp(filter->instance, disk->instance) == 0);
+}
+
+static void fill_disk(struct control *control, const struct disk_record *disk, struct control_disk *row)
+{
+	const struct replica *pair = replica_of_disk(control, disk->id);
+
+	memcpy(row->id, disk->id, sizeof row->id);
+	memcpy(row->name, disk->name, sizeof row->name);
+	memcpy(row->description, disk->description, sizeof row->description);
+	memcpy(row->region, control->config.site.region, sizeof row->region);
+	memcpy(row->zone, control->config.site.zone, sizeof row->zone);
+	memcpy(row->kind, disk->kind, sizeof row->kind);
+	memcpy(row->path, disk->path, sizeof row->path);
+	memcpy(row->category, disk->category, sizeof row->category);
+	memcpy(row->instance, disk->instance, sizeof row->instance);
+	memcpy(row->failure, disk->failure, sizeof row->failure);
+	snprintf(row->pair, sizeof row->pair, "%s", pair == NULL ? "" : pair->id);
+	row->diverged_kept = pair != NULL && unit_of(control, pair)->status.divergence_kept;
+	row->adopted = disk->adopted;
+	row->tags = disk->tags;
+	memcpy(row->resource_group, disk->resource_group, sizeof row->resource_group);
+	row->size = disk->size;
+	row->state = (enum disk_state)disk->state;
+	row->created_s = disk->created_s;
+	row->attached_s = disk->attached_s;
+	row->detached_s = disk->detached_s;
+}
+
+static void take_disk(const struct query *query, const struct disk_record *disk, struct control_list *list)
+{
+	if (disk != NULL && disk_matches(query, disk) && on_page(query->filter, list->total++))
+		fill_disk(query->control, disk, &list->disks[list->count++]);
+}
+
 int control_list_disks(struct control *control, const struct control_filter *filter, struct control_list *out_list)
 {
 	*out_list = (struct control_list){ .disks = memory_new(page_room(filter), sizeof(struct control_disk)) };
-	list_for_each(entry, &control->disks) {
-		const struct disk_record *disk = container_of(entry, struct disk_record, entry);
-		const struct replica *pair = replica_of_disk(control, disk->id);
-		struct control_disk *row;
+	const struct query query = query_of(control, filter);
+	const struct disk_record *disk;
 
-		if (!in_ids(filter, disk->id) ||
-		    (is_given(filter->name_part) && strstr(disk->name, filter->name_part) == NULL) ||
-		    (is_given(filter->region) && strcmp(filter->region, control->config.site.region) != 0) ||
-		    (is_given(filter->zone) && strcmp(filter->zone, control->config.site.zone) != 0) ||
-		    (is_given(filter->resource_group) && strcmp(filter->resource_group, disk->resource_group) != 0) ||
-		    (filter->tags != NULL && !tags_match(disk->tags, filter->tags)) ||
-		    (is_given(filter->instance) && strcmp(filter->instance, disk->instance) != 0) ||
-		    (filter->state >= 0 && disk->state != (uint64_t)filter->state))
-			continue;
-		if (!on_page(filter, out_list->total++))
-			continue;
-		row = &out_list->disks[out_list->count++];
-		memcpy(row->id, disk->id, sizeof row->id);
-		memcpy(row->name, disk->name, sizeof row->name);
-		memcpy(row->description, disk->description, sizeof row->description);
-		memcpy(row->region, control->config.site.region, sizeof row->region);
-		memcpy(row->zone, control->config.site.zone, sizeof row->zone);
-		memcpy(row->kind, disk->kind, sizeof row->kind);
-		memcpy(row->path, disk->path, sizeof row->path);
-		memcpy(row->category, disk->category, sizeof row->category);
-		memcpy(row->instance, disk->instance, sizeof row->instance);
-		memcpy(row->failure, disk->failure, sizeof row->failure);
-		snprintf(row->pair, sizeof row->pair, "%s", pair == NULL ? "" : pair->id);
-		row->diverged_kept = pair != NULL && unit_of(control, pair)->status.divergence_kept;
-		row->adopted = disk->adopted;
-		row->tags = disk->tags;
-		memcpy(row->resource_group, disk->resource_group, sizeof row->resource_group);
-		row->size = disk->size;
-		row->state = (enum disk_state)disk->state;
-		row->created_s = disk->created_s;
-		row->attached_s = disk->attached_s;
-		row->detached_s = disk->detached_s;
+	for (size_t i = 0; i < filter->id_count; i++) {
+		if (!is_repeated(filter, i))
+			take_disk(&query, disk_find(control, filter->ids[i]), out_list);
 	}
+	if (filter->ids != NULL)
+		return 0;
+	for (size_t at = 0; (disk = rows_next(&control->disks, &at)) != NULL;)
+		take_disk(&query, disk, out_list);
 	return 0;
 }
 
-static bool replica_matches(struct control *control, const struct control_filter *filter, const struct replica *replica)
+static bool is_at(const struct query *query, int16_t site)
 {
-	bool here_source = is_source(control, replica);
+	return site >= 0 && query->region_at[site] != 0;
+}
 
-	if (!in_ids(filter, replica->id) || replica->state == PAIR_CREATING || (replica->unit_gone && replica->peer_gone))
-		return false;
-	if (is_given(filter->name_part) && strstr(replica->name, filter->name_part) == NULL)
-		return false;
-	if (is_given(filter->region)) {
-		bool is_production = is_in_region(control, replica->source, filter->region);
-		bool is_backup = is_in_region(control, replica->destination, filter->region);
+static bool role_matches(const struct query *query, const struct replica *replica)
+{
+	enum control_site_filter site = query->filter->site;
 
-		if (filter->site == CONTROL_SITE_ANY ? !is_production && !is_backup :
-		    filter->site == CONTROL_SITE_PRODUCTION ? !is_production : !is_backup)
-			return false;
-	} else if (filter->site != CONTROL_SITE_ANY && here_source != (filter->site == CONTROL_SITE_PRODUCTION)) {
-		return false;
+	if (is_given(query->filter->region)) {
+		bool is_production = is_at(query, replica->source_at), is_backup = is_at(query, replica->destination_at);
+
+		return site == CONTROL_SITE_ANY ? is_production || is_backup :
+		       site == CONTROL_SITE_PRODUCTION ? is_production : is_backup;
 	}
-	if (is_given(filter->resource_group) && strcmp(filter->resource_group, replica->resource_group) != 0)
+	return site == CONTROL_SITE_ANY || (replica->source_at == 0) == (site == CONTROL_SITE_PRODUCTION);
+}
+
+/* What stands together in the record is asked first. */
+static bool replica_matches(const struct query *query, const struct replica *replica)
+{
+	const struct control_filter *filter = query->filter;
+
+	if (replica->state == PAIR_CREATING || (replica->unit_gone && replica->peer_gone) || !role_matches(query, replica) ||
+	    (filter->state >= 0 && replica->state != (uint64_t)filter->state))
 		return false;
-	if (filter->tags != NULL && !tags_match(replica->tags, filter->tags))
+	if (is_given(filter->group) && (strcmp(filter->group, "-") == 0 ? replica->by_group.shelf != NULL :
+					query->group == NULL || !index_is_in(&replica->by_group, query->group)))
 		return false;
-	if (is_given(filter->group) && strcmp(strcmp(filter->group, "-") == 0 ? "" : filter->group, replica->group) != 0)
-		return false;
-	return filter->state < 0 || replica->state == (uint64_t)filter->state;
+	return has_tags(query, replica->tags, replica->tags_mark) &&
+	       (!is_given(filter->name_part) || strstr(replica->name, filter->name_part) != NULL) &&
+	       (!is_given(filter->resource_group) || strcmp(filter->resource_group, replica->resource_group) == 0);
 }
 
 /* While nothing has changed since the recovery point it is as good as now; the status told last may be some time old. */
@@ -181,18 +226,6 @@ static void fill_pair(struct control *control, const struct replica *replica, st
 	row->status.recovery_age_ms = recovery_age_of(&row->status, unit_of(control, replica)->told_ms);
 }
 
-int control_list_pairs(struct control *control, const struct control_filter *filter, struct control_list *out_list)
-{
-	*out_list = (struct control_list){ .pairs = memory_new(page_room(filter), sizeof(struct control_pair)) };
-	list_for_each(entry, &control->replicas) {
-		const struct replica *replica = container_of(entry, struct replica, entry);
-
-		if (!replica->is_group && replica_matches(control, filter, replica) && on_page(filter, out_list->total++))
-			fill_pair(control, replica, &out_list->pairs[out_list->count++]);
-	}
-	return 0;
-}
-
 static void fill_group(struct control *control, const struct replica *replica, struct control_group *row)
 {
 	struct replica *members[ENGINE_UNIT_DISKS_MAX];
@@ -222,15 +255,43 @@ static void fill_group(struct control *control, const struct replica *replica, s
 		memcpy(row->pairs[i], members[i]->id, CONTROL_ID_SIZE);
 }
 
+static void take(const struct query *query, const struct replica *replica, bool is_group, struct control_list *list)
+{
+	if (replica == NULL || replica->is_group != is_group || !replica_matches(query, replica) ||
+	    !on_page(query->filter, list->total++))
+		return;
+	if (is_group)
+		fill_group(query->control, replica, &list->groups[list->count++]);
+	else
+		fill_pair(query->control, replica, &list->pairs[list->count++]);
+}
+
+static void list_replicas(struct control *control, const struct control_filter *filter, bool is_group, struct control_list *list)
+{
+	const struct query query = query_of(control, filter);
+	const struct replica *replica;
+
+	for (size_t i = 0; i < filter->id_count; i++) {
+		if (!is_repeated(filter, i))
+			take(&query, unit_owner(control, filter->ids[i]), is_group, list);
+	}
+	if (filter->ids != NULL)
+		return;
+	for (size_t at = 0; (replica = rows_next(&control->replicas, &at)) != NULL;)
+		take(&query, replica, is_group, list);
+}
+
+int control_list_pairs(struct control *control, const struct control_filter *filter, struct control_list *out_list)
+{
+	*out_list = (struct control_list){ .pairs = memory_new(page_room(filter), sizeof(struct control_pair)) };
+	list_replicas(control, filter, false, out_list);
+	return 0;
+}
+
 int control_list_groups(struct control *control, const struct control_filter *filter, struct control_list *out_list)
 {
 	*out_list = (struct control_list){ .groups = memory_new(page_room(filter), sizeof(struct control_group)) };
-	list_for_each(entry, &control->replicas) {
-		const struct replica *replica = container_of(entry, struct replica, entry);
-
-		if (replica->is_group && replica_matches(control, filter, replica) && on_page(filter, out_list->total++))
-			fill_group(control, replica, &out_list->groups[out_list->count++]);
-	}
+	list_replicas(control, filter, true, out_list);
 	return 0;
 }
 

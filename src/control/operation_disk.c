@@ -47,6 +47,7 @@ static void on_created(struct control *control, void *data, const struct error *
 
 static bool create_check(struct call *call)
 {
+	const struct disk_record *disk;
 	const struct control_request *request = &call->request;
 	struct control *control = call->control;
 
@@ -64,10 +65,8 @@ static bool create_check(struct call *call)
 		call_end(call, REFUSE_BAD_PARAMETER, "the path to adopt, \"%s\", must begin with /", request->path);
 		return false;
 	}
-	list_for_each(entry, &control->disks) {
-		const struct disk_record *disk = container_of(entry, struct disk_record, entry);
-
-		if (request->path[0] != 0 && strcmp(disk->path, request->path) == 0) {
+	for (size_t at = 0; request->path[0] != 0 && (disk = rows_next(&control->disks, &at)) != NULL;) {
+		if (strcmp(disk->path, request->path) == 0) {
 			call_end(call, REFUSE_DISK_EXISTS, "%s is disk %s already", request->path, disk->id);
 			return false;
 		}
@@ -91,7 +90,6 @@ void operate_create_disk(struct call *call)
 	if (!create_check(call))
 		return;
 	disk = memory_new(1, sizeof *disk);
-	list_init(&disk->entry);
 	control_make_id("d-", disk->id);
 	memcpy(disk->name, request->name, sizeof disk->name);
 	memcpy(disk->description, request->description, sizeof disk->description);
@@ -330,9 +328,9 @@ static void on_finished(struct control *control, void *data, const struct error 
 void disks_resume(struct control *control)
 {
 	struct shard_command command;
+	struct disk_record *disk;
 
-	list_for_each(entry, &control->disks) {
-		struct disk_record *disk = container_of(entry, struct disk_record, entry);
+	for (size_t at = 0; (disk = rows_next(&control->disks, &at)) != NULL;) {
 		bool unfinished = disk->state == DISK_STATE_CREATING || disk->state == DISK_STATE_DELETING;
 
 		disk_command(disk, unfinished ? SHARD_DISK_DELETE : SHARD_DISK_OPEN, &command);
@@ -344,10 +342,9 @@ void disks_resume(struct control *control)
 void disks_export(struct control *control)
 {
 	struct shard_command command;
+	struct disk_record *disk;
 
-	list_for_each(entry, &control->disks) {
-		struct disk_record *disk = container_of(entry, struct disk_record, entry);
-
+	for (size_t at = 0; (disk = rows_next(&control->disks, &at)) != NULL;) {
 		if (disk->state == DISK_STATE_DETACHING) {
 			disk->state = DISK_STATE_AVAILABLE;
 			disk->instance[0] = 0;

@@ -52,7 +52,6 @@ static struct replica *replica_new(struct call *call, bool is_group)
 	const struct control_request *request = &call->request;
 	struct replica *replica = memory_new(1, sizeof *replica);
 
-	list_init(&replica->entry);
 	replica->is_group = is_group;
 	control_make_id(is_group ? "pg-" : "pair-cn-", replica->id);
 	memcpy(replica->name, request->name, sizeof replica->name);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/text.h"
 #include "control/internal.h"
 
@@ -145,6 +146,23 @@ void operate_resource_group(struct call *call)
 
 /* --- reading --- */
 
+uint64_t tags_mark_of(json_t *tags)
+{
+	uint64_t mark = 0;
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(tags, key, value) {
+		uint64_t hash = hash_xxh3(key, strlen(key));
+		const char *text = json_string_value(value);
+
+		mark |= UINT64_C(1) << (hash & 31);
+		if (text != NULL)
+			mark |= UINT64_C(1) << (32 + (hash_xxh3_pair(&hash, sizeof hash, text, strlen(text)) & 31));
+	}
+	return mark;
+}
+
 bool tags_match(const json_t *tags, json_t *wanted)
 {
 	const char *key;
@@ -188,16 +206,14 @@ static bool is_asked(json_t *ids, const char *id)
 json_t *control_list_tags(struct control *control, enum control_resource type, json_t *ids, json_t *wanted)
 {
 	json_t *rows = json_array();
+	const struct disk_record *disk;
+	const struct replica *replica;
 
-	list_for_each(entry, &control->disks) {
-		const struct disk_record *disk = container_of(entry, struct disk_record, entry);
-
+	for (size_t at = 0; (disk = rows_next(&control->disks, &at)) != NULL;) {
 		if (type == CONTROL_RESOURCE_DISK && is_asked(ids, disk->id))
 			add_tags(rows, disk->id, disk->tags, wanted);
 	}
-	list_for_each(entry, &control->replicas) {
-		const struct replica *replica = container_of(entry, struct replica, entry);
-
+	for (size_t at = 0; (replica = rows_next(&control->replicas, &at)) != NULL;) {
 		if (type != CONTROL_RESOURCE_DISK && replica->is_group == (type == CONTROL_RESOURCE_GROUP) &&
 		    !(replica->unit_gone && replica->peer_gone) && is_asked(ids, replica->id))
 			add_tags(rows, replica->id, replica->tags, wanted);

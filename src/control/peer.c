@@ -222,13 +222,17 @@ static struct replica *take_over(struct control *control, const char *peer, cons
 	if (mine == NULL) {
 		mine = memory_new(1, sizeof *mine);
 		*mine = copy;
-		list_init(&mine->entry);
 	} else if (mine->state == PAIR_DELETING || copy.rank < mine->rank ||
 		   (copy.rank == mine->rank && copy.version <= mine->version)) {
 		replica_clear(&copy);
 		return mine;
 	} else {
-		copy.entry = mine->entry;
+		copy.place = mine->place;
+		copy.by_id = mine->by_id;
+		copy.by_group = mine->by_group;
+		copy.by_source = mine->by_source;
+		copy.by_destination = mine->by_destination;
+		copy.levelling = mine->levelling;
 		copy.status = mine->status;
 		copy.told_ms = mine->told_ms;
 		copy.state_before = mine->state_before;

@@ -148,7 +148,6 @@ json_t *replica_to_json(const struct replica *replica)
 bool replica_from_json(const json_t *json, struct replica *out_replica)
 {
 	memset(out_replica, 0, sizeof *out_replica);
-	list_init(&out_replica->entry);
 	if (from_json(replica_fields, json, out_replica) && out_replica->id[0] != 0 && out_replica->state < PAIR_STATES &&
 	    out_replica->change < CHANGES && (out_replica->tags == NULL || json_is_object(out_replica->tags)))
 		return true;
@@ -219,10 +218,24 @@ static int forget(struct control *control, const char *kind, const char *id, str
 	return result;
 }
 
+static void disk_index(struct control *control, struct disk_record *disk)
+{
+	rows_add(&control->disks, disk, &disk->place);
+	disk->tags_mark = tags_mark_of(disk->tags);
+	index_put(&control->disks_by_id, &disk->by_id, disk->id);
+}
+
+static void disk_free(struct control *control, struct disk_record *disk)
+{
+	index_put(&control->disks_by_id, &disk->by_id, "");
+	rows_remove(&control->disks, &disk->place);
+	json_decref(disk->tags);
+	free(disk);
+}
+
 int disk_store(struct control *control, struct disk_record *disk, struct error *error)
 {
-	if (list_is_empty(&disk->entry))
-		list_append(&control->disks, &disk->entry);
+	disk_index(control, disk);
 	return put(control, "disk", disk->id, to_json(disk_fields, disk), error);
 }
 
@@ -230,9 +243,7 @@ int disk_forget(struct control *control, struct disk_record *disk, struct error 
 {
 	int result = forget(control, "disk", disk->id, error);
 
-	list_remove(&disk->entry);
-	json_decref(disk->tags);
-	free(disk);
+	disk_free(control, disk);
 	return result;
 }
 
@@ -241,10 +252,58 @@ static const char *replica_kind(const struct replica *replica)
 	return replica->is_group ? "group" : "pair";
 }
 
+static int16_t zone_at(const struct control *control, const char *zone)
+{
+	if (strcmp(zone, control->config.site.zone) == 0)
+		return 0;
+	for (size_t i = 0; i < control->config.peer_count; i++) {
+		if (strcmp(zone, control->peers[i].site.zone) == 0)
+			return (int16_t)(i + 1);
+	}
+	return -1;
+}
+
+/* Whatever of it has changed is found by what it is now. */
+static void replica_index(struct control *control, struct replica *replica)
+{
+	rows_add(&control->replicas, replica, &replica->place);
+	replica->tags_mark = tags_mark_of(replica->tags);
+	replica->source_at = zone_at(control, replica->source);
+	replica->destination_at = zone_at(control, replica->destination);
+	index_put(&control->replicas_by_id, &replica->by_id, replica->id);
+	index_put(&control->pairs_by_group, &replica->by_group, replica->group);
+	index_put(&control->pairs_by_source, &replica->by_source, replica->source_disk);
+	index_put(&control->pairs_by_destination, &replica->by_destination, replica->destination_disk);
+}
+
+static void replica_free(struct control *control, struct replica *replica)
+{
+	control->stale_count -= replica->stale;
+	index_put(&control->replicas_by_id, &replica->by_id, "");
+	index_put(&control->pairs_by_group, &replica->by_group, "");
+	index_put(&control->pairs_by_source, &replica->by_source, "");
+	index_put(&control->pairs_by_destination, &replica->by_destination, "");
+	rows_remove(&control->replicas, &replica->place);
+	replica_clear(replica);
+	free(replica);
+}
+
+void record_unload(struct control *control)
+{
+	struct disk_record *disk;
+	struct replica *replica;
+
+	for (size_t at = 0; (disk = rows_next(&control->disks, &at)) != NULL;)
+		disk_free(control, disk);
+	for (size_t at = 0; (replica = rows_next(&control->replicas, &at)) != NULL;)
+		replica_free(control, replica);
+	rows_clear(&control->disks);
+	rows_clear(&control->replicas);
+}
+
 int replica_keep(struct control *control, struct replica *replica, struct error *error)
 {
-	if (list_is_empty(&replica->entry))
-		list_append(&control->replicas, &replica->entry);
+	replica_index(control, replica);
 	return put(control, replica_kind(replica), replica->id, replica_to_json(replica), error);
 }
 
@@ -263,10 +322,7 @@ int replica_forget(struct control *control, struct replica *replica, struct erro
 {
 	int result = forget(control, replica_kind(replica), replica->id, error);
 
-	control->stale_count -= replica->stale;
-	list_remove(&replica->entry);
-	replica_clear(replica);
-	free(replica);
+	replica_free(control, replica);
 	return result;
 }
 
@@ -283,7 +339,7 @@ static int on_disk(void *data, const char *id, const char *body, struct error *e
 		free(disk);
 		return error_set(error, -EBADMSG, "the catalog's record of disk %s is damaged", id);
 	}
-	list_append(&control->disks, &disk->entry);
+	disk_index(control, disk);
 	return 0;
 }
 
@@ -300,7 +356,7 @@ static int on_replica(void *data, const char *id, const char *body, struct error
 		free(replica);
 		return error_set(error, -EBADMSG, "the catalog's record of %s is damaged", id);
 	}
-	list_append(&control->replicas, &replica->entry);
+	replica_index(control, replica);
 	return 0;
 }
 
@@ -319,56 +375,51 @@ int record_load(struct control *control, struct error *error)
 
 struct disk_record *disk_find(struct control *control, const char *id)
 {
-	list_for_each(entry, &control->disks) {
-		struct disk_record *disk = container_of(entry, struct disk_record, entry);
+	const struct list *found = index_find(&control->disks_by_id, id);
 
-		if (strcmp(disk->id, id) == 0)
-			return disk;
-	}
-	return NULL;
+	return found == NULL ? NULL : container_of(found->next, struct disk_record, by_id.entry);
 }
 
 struct replica *replica_find(struct control *control, const char *id, bool is_group)
 {
-	list_for_each(entry, &control->replicas) {
-		struct replica *replica = container_of(entry, struct replica, entry);
+	struct replica *replica = unit_owner(control, id);
 
-		if (replica->is_group == is_group && strcmp(replica->id, id) == 0)
-			return replica;
-	}
-	return NULL;
+	return replica != NULL && replica->is_group == is_group ? replica : NULL;
 }
 
 struct replica *unit_owner(struct control *control, const char *unit_id)
 {
-	struct replica *group = replica_find(control, unit_id, true);
+	const struct list *found = index_find(&control->replicas_by_id, unit_id);
 
-	return group != NULL ? group : replica_find(control, unit_id, false);
+	return found == NULL ? NULL : container_of(found->next, struct replica, by_id.entry);
 }
 
+/* A pair that is being deleted, and waits for the peer, holds its disk no more: there may be another one. */
 struct replica *replica_of_disk(struct control *control, const char *disk)
 {
-	list_for_each(entry, &control->replicas) {
-		struct replica *replica = container_of(entry, struct replica, entry);
+	const struct list *sources = index_find(&control->pairs_by_source, disk);
+	const struct list *destinations = index_find(&control->pairs_by_destination, disk);
 
-		if (!replica->is_group && !replica->unit_gone &&
-		    (strcmp(replica->source_disk, disk) == 0 || strcmp(replica->destination_disk, disk) == 0))
-			return replica;
+	for (struct list *entry = sources == NULL ? NULL : sources->next; entry != NULL && entry != sources; entry = entry->next) {
+		if (!container_of(entry, struct replica, by_source.entry)->unit_gone)
+			return container_of(entry, struct replica, by_source.entry);
+	}
+	for (struct list *entry = destinations == NULL ? NULL : destinations->next; entry != NULL && entry != destinations;
+	     entry = entry->next) {
+		if (!container_of(entry, struct replica, by_destination.entry)->unit_gone)
+			return container_of(entry, struct replica, by_destination.entry);
 	}
 	return NULL;
 }
 
 uint32_t replica_members(struct control *control, const char *group, struct replica **out, uint32_t max)
 {
+	const struct list *found = index_find(&control->pairs_by_group, group);
 	uint32_t count = 0;
 
-	list_for_each(entry, &control->replicas) {
-		struct replica *replica = container_of(entry, struct replica, entry);
-
-		if (replica->is_group || strcmp(replica->group, group) != 0)
-			continue;
+	for (struct list *entry = found == NULL ? NULL : found->next; entry != NULL && entry != found; entry = entry->next) {
 		if (count < max)
-			out[count] = replica;
+			out[count] = container_of(entry, struct replica, by_group.entry);
 		count++;
 	}
 	return count;

@@ -12,6 +12,8 @@
 #include "control/internal.h"
 
 #define TOKEN_S (24u * 3600u)
+#define EXPIRE_S 60u
+#define TOKENS_MAX 500000u /* then the oldest go before their day is over */
 #define PUSH_MAX 2000u /* tokens in one message: well below ENGINE_MESSAGE_MAX */
 
 /* What was asked, but for the token itself. */
@@ -33,13 +35,30 @@ static void request_digest(const struct control_request *request, char out[2 * S
 
 static struct token *token_find(struct control *control, const char *text)
 {
-	list_for_each(entry, &control->tokens) {
-		struct token *token = container_of(entry, struct token, entry);
+	const struct list *found = index_find(&control->tokens_by_text, text);
 
-		if (strcmp(token->text, text) == 0)
-			return token;
-	}
-	return NULL;
+	return found == NULL ? NULL : container_of(found->next, struct token, by_text.entry);
+}
+
+static void token_add(struct control *control, struct token *token)
+{
+	list_append(&control->tokens, &token->entry);
+	index_put(&control->tokens_by_text, &token->by_text, token->text);
+	control->token_count++;
+}
+
+static void token_free(struct control *control, struct token *token)
+{
+	index_put(&control->tokens_by_text, &token->by_text, "");
+	list_remove(&token->entry);
+	control->token_count--;
+	free(token);
+}
+
+void tokens_unload(struct control *control)
+{
+	list_for_each(entry, &control->tokens)
+		token_free(control, container_of(entry, struct token, entry));
 }
 
 static void token_forget(struct control *control, struct token *token)
@@ -48,16 +67,20 @@ static void token_forget(struct control *control, struct token *token)
 		catalog_remove(control->catalog, "token", token->text, NULL);
 		catalog_commit(control->catalog, NULL);
 	}
-	list_remove(&token->entry);
-	free(token);
+	token_free(control, token);
 }
 
 void tokens_expire(struct control *control)
 {
+	uint64_t now_s = control_now_s();
+
+	if (now_s < control->tokens_looked_s + EXPIRE_S && control->token_count <= TOKENS_MAX)
+		return;
+	control->tokens_looked_s = now_s;
 	list_for_each(entry, &control->tokens) {
 		struct token *token = container_of(entry, struct token, entry);
 
-		if (!token->running && token->at_s + TOKEN_S < control_now_s())
+		if (!token->running && (token->at_s + TOKEN_S < now_s || control->token_count > TOKENS_MAX))
 			token_forget(control, token);
 	}
 }
@@ -93,7 +116,7 @@ int token_load(struct control *control, const char *text, const char *body)
 	text_copy(token->id, sizeof token->id, second + 1);
 	text_copy(token->text, sizeof token->text, text);
 	token->at_s = strtoull(first + 1, NULL, 10);
-	list_append(&control->tokens, &token->entry);
+	token_add(control, token);
 	return 0;
 }
 
@@ -136,7 +159,7 @@ bool token_begin(struct call *call)
 		token->at_s = control_now_s();
 		snprintf(token->text, sizeof token->text, "%s", text);
 		memcpy(token->digest, digest, sizeof token->digest);
-		list_append(&call->control->tokens, &token->entry);
+		token_add(call->control, token);
 		call->owns_token = true;
 		return false;
 	}

@@ -229,6 +229,7 @@ void control_on_unit(struct control *control, const struct unit_status *status)
 void control_on_link(struct control *control, const char *zone, bool up, const char *reason)
 {
 	struct peer *peer = peer_find(control, zone);
+	const struct replica *replica;
 
 	(void)reason;
 	if (peer == NULL)
@@ -236,9 +237,7 @@ void control_on_link(struct control *control, const char *zone, bool up, const c
 	peer->linked = up;
 	if (up)
 		tokens_push(control, peer, NULL);
-	list_for_each(entry, &control->replicas) {
-		struct replica *replica = container_of(entry, struct replica, entry);
-
+	for (size_t at = 0; (replica = rows_next(&control->replicas, &at)) != NULL;) {
 		if (up && strcmp(replica_peer(control, replica), zone) == 0)
 			push_replica(control, replica);
 	}
@@ -330,9 +329,9 @@ static void on_resumed(struct control *control, void *data, const struct error *
 /* Units before exports: a disk that is in a pair is never written before its changes are tracked. */
 void unit_resume_all(struct control *control)
 {
-	list_for_each(entry, &control->replicas) {
-		struct replica *replica = container_of(entry, struct replica, entry);
+	struct replica *replica;
 
+	for (size_t at = 0; (replica = rows_next(&control->replicas, &at)) != NULL;) {
 		if (replica->lineage[0] == 0 || (!replica->is_group && replica->group[0] != 0) ||
 		    !unit_has_members(control, replica))
 			continue;

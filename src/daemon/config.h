@@ -10,13 +10,14 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "control/control.h"
 #include "repl/engine.h"
 
 #define CONFIG_PATH_SIZE 512
 #define CONFIG_ADDRESS_SIZE 256
 #define CONFIG_SECRET_SIZE 256
 #define CONFIG_SECRET_MIN 16         /* characters: what is shorter can be guessed */
-#define CONFIG_PEERS_MAX 64
+#define CONFIG_PEERS_MAX CONTROL_PEERS_MAX
 #define CONFIG_FILE_MAX (256u * 1024u) /* bytes */
 #define CONFIG_LINE_MAX 198          /* characters: the reader's (inih) own limit */
 
