@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "catalog/catalog.h"
+#include "control/hold.h"
 #include "control/internal.h"
 
 #define TICK_MS 250u
@@ -127,6 +128,7 @@ uint32_t control_tick(struct control *control)
 		return TICK_MS;
 	control->tick_ms = control_now_ms() + TICK_MS;
 	tokens_expire(control);
+	hold_tick(control);
 	for (size_t at = 0; (replica = rows_next(&control->replicas, &at)) != NULL;) {
 		change_continue(control, replica);
 		if (replica->stale)

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "control/hold.h"
 #include "control/internal.h"
 
 #define ASK_LIMIT_MS 2500u
@@ -44,8 +45,11 @@ static struct waiting *waiting_take(struct list *queue, uint64_t id)
 
 void send_command(struct control *control, struct shard_command *command, command_done *on_done, void *data)
 {
-	struct waiting *waiting = waiting_new(control, &control->commands, data);
+	struct waiting *waiting;
 
+	if (hold_command(control, command, on_done, data))
+		return;
+	waiting = waiting_new(control, &control->commands, data);
 	waiting->on_command = on_done;
 	command->id = waiting->id;
 	control->port.send(control->port.data, command);
@@ -96,9 +100,13 @@ static void on_ask_sent(struct control *control, void *data, const struct error 
 
 void ask_peer(struct control *control, const char *zone, json_t *question, ask_done *on_reply, void *data)
 {
-	struct waiting *waiting = waiting_new(control, &control->asks, data);
-	uint64_t *id = memory_new(1, sizeof *id);
+	struct waiting *waiting;
+	uint64_t *id;
 
+	if (hold_question(control, zone, question, on_reply, data))
+		return;
+	waiting = waiting_new(control, &control->asks, data);
+	id = memory_new(1, sizeof *id);
 	waiting->on_ask = on_reply;
 	waiting->deadline_ms = control_now_ms() + ASK_LIMIT_MS;
 	*id = waiting->id;
