@@ -105,6 +105,10 @@ static void member_change(struct call *call, struct replica *group, struct repli
 	struct member_work *work;
 	json_t *question;
 
+	if (group->busy || pair->busy) {
+		call_end(call, REFUSE_INVALID_STATUS, "another operation on %s is running: try again in a moment", group->id);
+		return;
+	}
 	if ((group->lineage[0] == 0 && pair->lineage[0] == 0) || peer == NULL || !peer->linked) {
 		member_store(call, group, pair, adds, NULL);
 		return;
@@ -202,9 +206,7 @@ void operate_member(struct call *call)
 		call_forward(call, group->source);
 		return;
 	}
-	if (group->busy || pair->busy)
-		call_end(call, REFUSE_INVALID_STATUS, "another operation on %s is running: try again in a moment", group->id);
-	else if (call->request.operation == CONTROL_ADD_PAIR)
+	if (call->request.operation == CONTROL_ADD_PAIR)
 		add(call, group, pair);
 	else
 		remove_pair(call, group, pair);

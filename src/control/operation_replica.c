@@ -164,7 +164,7 @@ static void start_end(struct call *call, enum refusal refusal, const char *text)
 
 	replica->busy = false;
 	if (refusal != REFUSE_NONE)
-		replica_set_state(call->control, replica, (enum pair_state)call->state_before, "");
+		replica_set_state(call->control, replica, (enum pair_state)call->state_before, text);
 	call_end(call, refusal, "%s", text);
 }
 
@@ -261,7 +261,8 @@ static void on_stopped(struct control *control, void *data, const struct error *
 	struct replica *replica = call_replica(call);
 
 	replica->busy = false;
-	replica_set_state(control, replica, error->code == 0 ? PAIR_STOPPED : PAIR_STOP_FAILED, error->text);
+	if (replica->state == PAIR_STOPPING) /* not failed over meanwhile */
+		replica_set_state(control, replica, error->code == 0 ? PAIR_STOPPED : PAIR_STOP_FAILED, error->text);
 	if (error->code == 0)
 		call_end(call, REFUSE_NONE, "%s", "");
 	else
@@ -482,6 +483,14 @@ static bool is_ours(struct call *call, const struct verb *verb, struct replica *
 	return false;
 }
 
+/* Asked for once more while it runs: it is done once. */
+static bool is_under_way(const struct verb *verb, const struct replica *replica)
+{
+	return (verb->proceed == stop && replica->state == PAIR_STOPPING && replica->busy) ||
+	       (verb->proceed == failover && replica->state == PAIR_FAILOVERING) ||
+	       (verb->proceed == delete && replica->state == PAIR_DELETING);
+}
+
 void operate_replica(struct call *call)
 {
 	const struct verb *verb = &verbs[call->request.operation];
@@ -518,6 +527,10 @@ void operate_replica(struct call *call)
 		call_end(call, (enum refusal)verdict->because, "%s %s is %s: %s is not allowed in this state",
 			 verb->is_group ? "group" : "pair", id, pair_state_name((enum pair_state)replica->state),
 			 pair_verb_name(asked));
+		return;
+	}
+	if (is_under_way(verb, replica)) {
+		call_end(call, REFUSE_NONE, "%s", "");
 		return;
 	}
 	if (replica->busy) {

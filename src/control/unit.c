@@ -266,8 +266,10 @@ static void on_unit_removed(struct control *control, void *data, const struct er
 	if (replica == NULL)
 		return;
 	replica->busy = false;
-	if (error->code != 0)
-		return; /* busy: the next tick tries again */
+	if (error->code != 0) { /* the next tick tries again */
+		text_copy(replica->message, sizeof replica->message, error->text);
+		return;
+	}
 	replica->unit_gone = true;
 	deletion_finish(control, replica);
 }
