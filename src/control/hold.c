@@ -12,6 +12,8 @@
 #include "base/memory.h"
 #include "base/text.h"
 
+#define LATE_MS 300u
+
 struct held {
 	struct list entry;
 	enum pair_state state;
@@ -45,7 +47,7 @@ static struct held *hold(enum pair_state state, const char *id, void *data)
 {
 	struct held *held;
 
-	if (passing || (!is_asked("hold", state) && !is_asked("fail", state)))
+	if (passing || (!is_asked("hold", state) && !is_asked("fail", state) && !is_asked("late", state)))
 		return NULL;
 	held = memory_new(1, sizeof *held);
 	held->state = state;
@@ -103,6 +105,8 @@ void hold_tick(struct control *control)
 		else if (held->on_done != NULL)
 			held->on_done(control, held->data, &told);
 		passing = false;
+		for (uint64_t end = control_now_ms() + LATE_MS; is_asked("late", held->state) && control_now_ms() < end;)
+			;
 		free(held);
 	}
 }

@@ -2,7 +2,8 @@
  *
  * While the file that OFFSITE_HOLD names says "hold STATE", the step that would lead a pair or a group out of STATE waits: a
  * command for its unit, or the question to the other site that ends "creating". While it says "fail STATE" that command is
- * answered with an error. The tick looks again. Without the option nothing of it is in what is built: tools/check-symbols. */
+ * answered with an error; while it says "late STATE" it is carried out, and control is busy with something else until all is
+ * over. The tick looks again. Without the option nothing of it is in what is built: tools/check-symbols. */
 #ifndef CONTROL_HOLD_H
 #define CONTROL_HOLD_H
 

@@ -196,8 +196,9 @@ void control_on_unit(struct control *control, const struct unit_status *status)
 
 	if (replica == NULL)
 		return;
-	stopped_by_itself = replica->state == PAIR_MANUAL_SYNCING && status->state == UNIT_STOPPED &&
-			    replica->status.state != UNIT_STOPPED && status->role == UNIT_PRIMARY;
+	/* A short one may have begun and ended since the last status: busy tells a status from before its start. */
+	stopped_by_itself = replica->state == PAIR_MANUAL_SYNCING && status->state == UNIT_STOPPED && status->one_shot_done &&
+			    !replica->busy && status->role == UNIT_PRIMARY;
 	replica->status = *status;
 	replica->told_ms = control_now_ms();
 	text_copy(replica->message, sizeof replica->message, status->reason);

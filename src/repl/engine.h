@@ -87,6 +87,7 @@ struct unit_status {
 	uint64_t apply_rate_bytes;/* per second, of the last apply; 0: not known yet */
 	uint64_t shipped_bytes;   /* since start of the daemon: frames' payloads to the peer */
 	uint64_t compared_equal_bytes; /* since start of the daemon: suspected, and found to be the same by hash */
+	bool one_shot_done;       /* the last start was for one epoch, and it is at the other side */
 	bool scrubbing;           /* a comparison of both sides is under way */
 	uint64_t scrubbed_bytes, scrub_differences; /* of the last one: bytes looked at, blocks that differed */
 	uint64_t pause_ms;        /* how long the last switchover held writes at this side; 0: none yet */

@@ -90,7 +90,7 @@ struct sweep_run {
 
 struct sender {
 	enum sender_phase phase;
-	bool started, one_shot;
+	bool started, one_shot, one_shot_done;
 	uint64_t offer;      /* number of the last one: a welcome to an earlier one told of other sizes */
 	bool disks_differ;   /* as the peer answered it */
 	bool offered_ever;

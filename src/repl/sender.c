@@ -456,6 +456,7 @@ static void sender_proven(struct unit *unit)
 		return;
 	}
 	if (sender->one_shot) {
+		sender->one_shot_done = true;
 		sender_stop(unit, true);
 		return;
 	}

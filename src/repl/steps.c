@@ -542,6 +542,7 @@ int engine_start_unit(struct engine *engine, const char *id, bool one_shot, stru
 		return error_set(error, -EPERM, "unit %s cannot ship: %s", id, unit->reason);
 	unit->sender.started = true;
 	unit->sender.one_shot = one_shot;
+	unit->sender.one_shot_done = false;
 	if (unit->step == STEP_NONE)
 		sender_start(unit);
 	return 0;

@@ -146,6 +146,7 @@ void unit_status_fill(struct unit *unit, struct unit_status *out_status)
 		.shipped_bytes = unit->shipped_bytes, .abandoned = unit->abandoned,
 		.changing = unit->step != STEP_NONE || unit->wish != WISH_NONE || unit->sender.handover != HANDOVER_NONE,
 		.pause_ms = unit->pause_ms, .compared_equal_bytes = unit->compared_equal_bytes,
+		.one_shot_done = unit->sender.one_shot_done,
 		.scrubbing = unit->sender.scrubbing, .scrubbed_bytes = unit->scrubbed_bytes,
 		.scrub_differences = unit->scrub_differences,
 		.idle = unit_is_fresh(unit, dirty),
