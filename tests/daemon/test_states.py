@@ -433,3 +433,12 @@ def test_what_fails_says_why_and_can_be_tried_again(world, kind, verb):
     if failed != passes:
         subject.call(verb)
     subject.wait(end)
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_a_one_shot_that_ends_while_control_is_busy_is_seen_to_end(world, kind):
+    """What a unit does between two looks of the control thread is told as one status: that it is stopped, as it was before."""
+    subject = Subject(world, kind)
+    world.hold(world.north, "late", "manual_syncing")
+    everyone([subject], "OneShot", "stopped")
+    assert subject.began("created", "manual_syncing") and subject.row(world.south)["Offsite"]["Consistent"]
