@@ -442,3 +442,16 @@ def test_a_one_shot_that_ends_while_control_is_busy_is_seen_to_end(world, kind):
     world.hold(world.north, "late", "manual_syncing")
     everyone([subject], "OneShot", "stopped")
     assert subject.began("created", "manual_syncing") and subject.row(world.south)["Offsite"]["Consistent"]
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_a_stop_that_ends_after_a_failover_changes_nothing(world, kind):
+    subject = Subject(world, kind)
+    reach(world, "stopping", [subject])
+    subject.call("Failover")
+    subject.wait("failovered")
+    world.release()
+    for thread in world.threads:
+        thread.join()
+    assert not subject.began("failovered", "stopped")
+    subject.wait("failovered")
