@@ -15,4 +15,8 @@ bool text_parse_time(const char *text, int64_t *out_s);
 /* The same, written; years up to 9999. */
 void text_write_time(int64_t seconds, char out[TEXT_TIME_SIZE]);
 
+/* In place: each control character, and each byte that is no part of a UTF-8 character (one cut off in the middle, too), becomes
+ * '?'. For sentences that quote what an outsider sent. */
+void text_clean(char *text);
+
 #endif

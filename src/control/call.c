@@ -79,6 +79,7 @@ void call_end(struct call *call, enum refusal refusal, const char *format, ...)
 	va_start(arguments, format);
 	vsnprintf(answer.text, sizeof answer.text, format, arguments);
 	va_end(arguments);
+	text_clean(answer.text);
 	if (call->owns_token)
 		token_end(call, refusal == REFUSE_NONE);
 	snprintf(answer.id, sizeof answer.id, "%s", call->made_id);

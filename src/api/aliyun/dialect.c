@@ -154,14 +154,11 @@ static void call_accept(struct call *call, json_t *members, const char *made)
 static void call_refuse(struct call *call)
 {
 	const char *host = http_request_header(call->request, "Host"), *tail = call->error.tail;
-	json_t *members = json_pack("{s:s*, s:s, s:s++, s:s, s:O*}", "HostId", host, "Code", call->error.code, "Message",
-				    call->error.message, tail == NULL ? "" : tail, "", "Recommend", "", "AccessDeniedDetail",
-				    call->error.detail);
+	json_t *members = json_pack("{s:s, s:s++, s:s, s:O*}", "Code", call->error.code, "Message", call->error.message,
+				    tail == NULL ? "" : tail, "", "Recommend", "", "AccessDeniedDetail", call->error.detail);
 
-	if (members == NULL) /* the host, or what was signed, is no UTF-8 text */
-		members = json_pack("{s:s, s:s}", "Code", call->error.code, "Message", call->error.message);
-	if (members == NULL)
-		members = json_pack("{s:s, s:s}", "Code", call->error.code, "Message", "A parameter is no UTF-8 text.");
+	/* The host may be anything: what is no text is left out. */
+	json_object_set_new(members, "HostId", json_string(host == NULL ? "" : host));
 	call_audit(call, call->error.status, NULL);
 	call_send(call, call->error.status, members);
 }

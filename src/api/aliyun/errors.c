@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "api/aliyun/internal.h"
+#include "base/text.h"
 
 struct line {
 	struct {
@@ -77,6 +78,7 @@ bool aliyun_fail(struct aliyun_error *error, unsigned status, const char *code, 
 	va_start(arguments, format);
 	vsnprintf(error->message, sizeof(error->message), format, arguments);
 	va_end(arguments);
+	text_clean(error->message);
 	return false;
 }
 
