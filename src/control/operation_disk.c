@@ -23,6 +23,16 @@ void disk_command(const struct disk_record *disk, enum shard_command_kind kind, 
 
 /* --- create --- */
 
+/* What the caller can put right is the caller's: a path to adopt that is not there, no file, too small, or in use. */
+static enum refusal create_refusal(const struct disk_record *disk, int code)
+{
+	if (code == -ENOSPC)
+		return REFUSE_NO_SPACE;
+	if (code == -EEXIST)
+		return REFUSE_DISK_EXISTS;
+	return disk->adopted && code != -EIO ? REFUSE_BAD_PARAMETER : REFUSE_STORAGE;
+}
+
 static void on_created(struct control *control, void *data, const struct error *error)
 {
 	struct call *call = data;
@@ -30,12 +40,11 @@ static void on_created(struct control *control, void *data, const struct error *
 	struct error problem = *error;
 
 	if (error->code != 0) {
+		enum refusal refusal = create_refusal(disk, error->code);
+
 		disk_forget(control, disk, NULL);
 		call->made_id[0] = 0;
-		if (error->code == -ENOSPC || error->code == -EEXIST)
-			call_end(call, error->code == -ENOSPC ? REFUSE_NO_SPACE : REFUSE_DISK_EXISTS, "%s", error->text);
-		else
-			call_end_error(call, &problem);
+		call_end(call, refusal, "%s", error->text);
 		return;
 	}
 	disk->state = DISK_STATE_AVAILABLE;
@@ -82,9 +91,11 @@ void operate_create_disk(struct call *call)
 	struct disk_record *disk;
 	struct error error;
 
-	if (request->zone[0] != 0 && strcmp(request->zone, control->config.site.zone) != 0 &&
-	    peer_find(control, request->zone) != NULL) {
-		call_forward(call, request->zone);
+	if (request->zone[0] != 0 && strcmp(request->zone, control->config.site.zone) != 0) {
+		if (peer_find(control, request->zone) != NULL)
+			call_forward(call, request->zone);
+		else
+			call_end(call, REFUSE_NO_SUCH_ZONE, "site %s is no peer in this site's configuration", request->zone);
 		return;
 	}
 	if (!create_check(call))
@@ -243,6 +254,10 @@ static void resize(struct call *call, struct disk_record *disk)
 	const struct replica *pair = replica_of_disk(call->control, disk->id);
 	struct shard_command command;
 
+	if (call->request.size == 0) {
+		call_end(call, REFUSE_MISSING_PARAMETER, "give the size to grow to");
+		return;
+	}
 	if (call->request.size < disk->size || call->request.size > DISK_SIZE_MAX || call->request.size % SECTOR != 0) {
 		call_end(call, REFUSE_DISK_SIZE, "disk %s has %llu bytes: it can grow, to at most 64 TiB, in steps of 512 bytes",
 			 disk->id, (unsigned long long)disk->size);

@@ -109,6 +109,8 @@ static bool read_array_ids(struct page *page, const struct http_request *request
 	*out_array = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
 	if (!json_is_array(*out_array))
 		return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "InvalidParameter.DiskIds", "%s must be a JSON array of ids.", name);
+	if (json_array_size(*out_array) > IDS_MAX)
+		return aliyun_fail(error, MHD_HTTP_FORBIDDEN, "InvalidDiskIds.Malformed", "%s holds more than %d ids.", name, IDS_MAX);
 	page->filter.ids = page->ids; /* an empty array asks for nothing */
 	json_array_foreach(*out_array, index, entry) {
 		if (!json_is_string(entry))
@@ -119,7 +121,7 @@ static bool read_array_ids(struct page *page, const struct http_request *request
 	return true;
 }
 
-static bool region_is_known(struct control *control, const char *region)
+bool aliyun_region_is_known(struct control *control, const char *region)
 {
 	const struct control_site *site;
 	uint64_t limit;
@@ -139,7 +141,7 @@ static bool read_region(struct aliyun *aliyun, struct page *page, const struct h
 	page->filter.region = aliyun_need(request, "RegionId", error);
 	if (page->filter.region == NULL)
 		return false;
-	if (!region_is_known(aliyun->control, page->filter.region)) {
+	if (!aliyun_region_is_known(aliyun->control, page->filter.region)) {
 		aliyun_refuse(error, ALIYUN_EBS, REFUSE_NO_SUCH_REGION, "");
 		return false;
 	}
@@ -668,7 +670,7 @@ json_t *aliyun_describe_zones(struct aliyun *aliyun, const struct http_request *
 
 	if (region == NULL)
 		return NULL;
-	if (!region_is_known(aliyun->control, region)) {
+	if (!aliyun_region_is_known(aliyun->control, region)) {
 		aliyun_refuse(error, ALIYUN_ECS, REFUSE_NO_SUCH_REGION, "");
 		return NULL;
 	}

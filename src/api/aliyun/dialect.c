@@ -228,6 +228,19 @@ static bool call_admit(struct call *call)
 	return true;
 }
 
+static bool call_check_regions(struct call *call, const struct control_request *change)
+{
+	const char *const regions[] = { change->region, change->peer_region };
+
+	for (size_t i = 0; i < sizeof(regions) / sizeof(regions[0]); i++) {
+		if (regions[i][0] == '\0' || aliyun_region_is_known(call->aliyun->control, regions[i]))
+			continue;
+		aliyun_refuse(&call->error, call->operation->product, REFUSE_NO_SUCH_REGION, "");
+		return false;
+	}
+	return true;
+}
+
 void aliyun_on_request(void *data, struct http_request *request)
 {
 	struct aliyun *aliyun = data;
@@ -256,7 +269,7 @@ void aliyun_on_request(void *data, struct http_request *request)
 			call_accept(call, members, NULL);
 		return;
 	}
-	if (aliyun_read_request(call->operation, request, &change, &call->error))
+	if (aliyun_read_request(call->operation, request, &change, &call->error) && call_check_regions(call, &change))
 		control_call(aliyun->control, &change, call_on_answer, call);
 	else
 		call_refuse(call);

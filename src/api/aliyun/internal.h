@@ -89,6 +89,9 @@ const char *aliyun_need(const struct http_request *request, const char *name, st
 bool aliyun_read_number(const struct http_request *request, const char *name, uint64_t min, uint64_t max, uint64_t otherwise,
 			uint64_t *out_number, struct aliyun_error *error);
 
+/* Whether a site that is here or linked by the configuration lies in it. */
+bool aliyun_region_is_known(struct control *control, const char *region);
+
 /* The members of the answer to a preview. */
 void aliyun_put_preview(json_t *members, const struct control_preview *preview);
 
