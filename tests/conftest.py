@@ -20,6 +20,16 @@ def site(tmp_path):
         one.close()
 
 
+@pytest.fixture(scope="module")
+def site_of_module(tmp_path_factory):
+    """One running site, for tests that leave it as it was."""
+    one = offsite.Site(tmp_path_factory.mktemp("module") / "site")
+    try:
+        yield one.start()
+    finally:
+        one.close()
+
+
 @pytest.fixture
 def two_sites(tmp_path):
     """Two running sites that are linked: north, south."""
