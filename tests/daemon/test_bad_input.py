@@ -119,7 +119,7 @@ RULES = {
     "attached to": Rule(lambda value: False, {BAD, (403, "DependencyViolation")}),
     "name": Rule(lambda value: matches("[^\\W\\d_][\\w:.-]{1,127}")(value) and not_url(text_of(value)), {BAD}),
     "description": Rule(lambda value: matches(".{2,256}")(value) and not_url(text_of(value)), {BAD}),
-    "token": Rule(matches("[!-~]{1,64}"), {BAD}),
+    "token": Rule(matches("[ -~]{1,64}"), {BAD}),
     "flag": Rule(matches("(?i)true|false"), {BAD}),
     "seconds": Rule(number(1, 86400), {BAD}),
     "count": Rule(number(0, 2**63 - 1), {BAD}),

@@ -14,6 +14,7 @@ from offsite import ApiError, MIB, run, until, wait_linked
 INVALID = (403, "OperationDenied.InvalidStatus")
 DENIED = (403, "OperationDenied")
 GONE = (404, "NoSuchResource")
+NOWHERE = (404, "InvalidRegionId.NotFound")  # there is no such region at all
 REQUEST_ID = re.compile(r"[0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12}")
 SLOW = 20_000  # bytes a second: what is copied at that rate lasts as long as it is looked at
 STATES = ("creating created create_failed initial_syncing syncing normal manual_syncing stopping stopped stop_failed failovering "

@@ -3,7 +3,8 @@
 import pytest
 
 from offsite import MIB, until
-from subjects import (DENIED, GONE, INVALID, check_only_a_request_id, check_required, check_token_characters, check_token_length,
+from subjects import (DENIED, GONE, INVALID, NOWHERE,
+                      check_only_a_request_id, check_required, check_token_characters, check_token_length,
                       holds, lost, refusal, write, write_states)
 
 
@@ -108,7 +109,7 @@ def test_region_id_is_that_of_the_group(still):
     group = still("group", "stopped")
     for site in (group.north, group.south):
         group.call("Stop", RegionId=site.region)
-    assert refusal(group.call, "Stop", RegionId="west") == GONE
+    assert refusal(group.call, "Stop", RegionId="west") == NOWHERE
 
 
 def test_replica_group_id_is_required(stop_none):

@@ -3,7 +3,8 @@
 import pytest
 
 from offsite import MIB, until
-from subjects import (DENIED, GONE, INVALID, check_only_a_request_id, check_required, check_token_characters, check_token_length,
+from subjects import (DENIED, GONE, INVALID, NOWHERE,
+                      check_only_a_request_id, check_required, check_token_characters, check_token_length,
                       holds, lost, refusal, write)
 
 
@@ -173,7 +174,7 @@ def test_region_id_is_required(reprotect_none):
 def test_region_id_is_that_of_the_group(still):
     """RegionId: ... (its text is that of ReplicaGroupId; the example, cn-shanghai, is the secondary site of seed 004's)."""
     group = still("group", "failovered")
-    assert refusal(group.call, "Reprotect", RegionId="west") == GONE
+    assert refusal(group.call, "Reprotect", RegionId="west") == NOWHERE
 
 
 def test_not_allowed_on_the_primary_site(still):

@@ -5,7 +5,8 @@ import os
 import pytest
 
 from offsite import MIB, run, until
-from subjects import (DENIED, GONE, INVALID, check_only_a_request_id, check_required, check_token_characters, check_token_length,
+from subjects import (DENIED, GONE, INVALID, NOWHERE,
+                      check_only_a_request_id, check_required, check_token_characters, check_token_length,
                       holds, lost, refusal, write)
 
 
@@ -97,7 +98,7 @@ def test_region_id_is_that_of_either_disk(make, key):
     pair = make("pair", "created")
     row = pair.north.pairs(PairIds=pair.id)[0]
     site = {pair.north.region: pair.north, pair.south.region: pair.south}[row[key]]
-    assert refusal(pair.call, "Start", site, RegionId="west") == GONE
+    assert refusal(pair.call, "Start", site, RegionId="west") == NOWHERE
     pair.call("Start", site, RegionId=row[key])
     pair.wait("normal")
 

@@ -3,7 +3,8 @@
 import pytest
 
 from offsite import until
-from subjects import (DENIED, GONE, INVALID, check_only_a_request_id, check_required, check_token_characters, check_token_length,
+from subjects import (DENIED, GONE, INVALID, NOWHERE,
+                      check_only_a_request_id, check_required, check_token_characters, check_token_length,
                       holds, lost, refusal, write, write_states)
 
 
@@ -101,7 +102,7 @@ def test_region_id_is_required(failover_none):
 def test_region_id_is_that_of_the_secondary_site(make):
     """The region ID of the secondary site of the replication pair-consistent group."""
     group = make("group")
-    assert refusal(group.call, "Failover", RegionId="west") == GONE
+    assert refusal(group.call, "Failover", RegionId="west") == NOWHERE
     group.call("Failover", group.north, RegionId=group.row()["DestinationRegionId"])
     group.wait("failovered")
 
