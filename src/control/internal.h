@@ -86,6 +86,9 @@ struct peer {
 	struct control_site site;
 	bool linked;
 	uint64_t limit; /* bytes a second, 0: none */
+	/* copies.c: rows it has been told of, and is being told of, since the link came up */
+	size_t told_at, telling_at, told_of;
+	uint64_t telling_round;
 };
 
 /* An opening that waits until the unit its disks were in before has been closed, at most until the deadline. */
@@ -177,7 +180,10 @@ void ask_peer(struct control *control, const char *zone, json_t *question, ask_d
 void tell_peer(struct control *control, const char *zone, json_t *news);
 enum refusal reply_refusal(const json_t *reply, char text[256]);
 void peer_expire(struct control *control);
+/* copies.c */
 void push_replica(struct control *control, const struct replica *replica);
+/* The link has come up. */
+void tell_copies(struct control *control, struct peer *peer);
 
 /* An answer owed to a peer; paid exactly once. */
 struct debt;
@@ -235,6 +241,7 @@ void disks_export(struct control *control);
 void grow_pair(struct call *call, const struct disk_record *disk, const struct replica *pair);
 /* The sizes differ, the engine says: the smaller disk of each pair grows. */
 void level_disks(struct control *control, struct replica *replica);
+void on_versions(struct debt *debt, const json_t *message);
 void on_grow(struct debt *debt, const json_t *message);
 void disk_command(const struct disk_record *disk, enum shard_command_kind kind, struct shard_command *out);
 #define DISK_SIZE_MAX (UINT64_C(1) << 46)

@@ -388,6 +388,7 @@ static const struct {
 } handlers[] = {
 	{ "call", on_call }, { "prepare", on_prepare }, { "start", on_start }, { "put", on_put }, { "gone", on_gone },
 	{ "follow", on_follow }, { "grow", on_grow }, { "settled", on_settled },
+	{ "versions", on_versions },
 	{ "tokens", on_tokens },
 };
 
@@ -416,43 +417,4 @@ void control_on_message(struct control *control, const char *peer, bool is_answe
 			debt_pay(debt, REFUSE_INTERNAL, "the other site does not know this message: update the older one");
 	}
 	json_decref(json);
-}
-
-/* --- copies --- */
-
-struct pushed {
-	char id[CONTROL_ID_SIZE];
-};
-
-static void on_pushed(struct control *control, void *data, const json_t *reply)
-{
-	struct pushed *pushed = data;
-	struct replica *replica = unit_owner(control, pushed->id);
-	char text[256];
-	enum refusal refusal = reply_refusal(reply, text);
-
-	/* The source does not know it: its creation was cut off, or it was deleted there. */
-	if ((refusal == REFUSE_NO_SUCH_PAIR || refusal == REFUSE_NO_SUCH_GROUP) && replica != NULL &&
-	    !is_source(control, replica) && replica->state != PAIR_FAILOVERED) {
-		replica_set_state(control, replica, PAIR_DELETING, "");
-		replica->peer_gone = true;
-		unit_delete_continue(control, replica);
-	}
-	free(pushed);
-}
-
-void push_replica(struct control *control, const struct replica *replica)
-{
-	const struct peer *peer = peer_find(control, replica_peer(control, replica));
-	struct pushed *pushed;
-	json_t *news;
-
-	if (peer == NULL || !peer->linked || replica->state == PAIR_CREATING || replica->state == PAIR_DELETING)
-		return; /* the link's coming up pushes everything */
-	pushed = memory_new(1, sizeof *pushed);
-	memcpy(pushed->id, replica->id, sizeof pushed->id);
-	news = json_object();
-	json_object_set_new(news, "type", json_string("put"));
-	json_object_set_new(news, "replica", replica_to_json(replica));
-	ask_peer(control, peer->site.zone, news, on_pushed, pushed);
 }

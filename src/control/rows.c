@@ -17,6 +17,7 @@ static void close_gaps(struct rows *rows)
 	}
 	rows->count = kept;
 	rows->gone = 0;
+	rows->compacted++;
 }
 
 void rows_add(struct rows *rows, void *record, size_t *place)

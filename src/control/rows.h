@@ -11,6 +11,7 @@ struct rows {
 		size_t *place; /* in the record: its slot, from 1; 0: in none */
 	} *slots;
 	size_t count, room, gone;
+	size_t compacted; /* how often rows have moved */
 };
 
 /* Adds it at the end, unless it has a place. Not during a walk. */

@@ -230,18 +230,15 @@ void control_on_unit(struct control *control, const struct unit_status *status)
 void control_on_link(struct control *control, const char *zone, bool up, const char *reason)
 {
 	struct peer *peer = peer_find(control, zone);
-	const struct replica *replica;
 
 	(void)reason;
 	if (peer == NULL)
 		return;
 	peer->linked = up;
-	if (up)
-		tokens_push(control, peer, NULL);
-	for (size_t at = 0; (replica = rows_next(&control->replicas, &at)) != NULL;) {
-		if (up && strcmp(replica_peer(control, replica), zone) == 0)
-			push_replica(control, replica);
-	}
+	if (!up)
+		return;
+	tokens_push(control, peer, NULL);
+	tell_copies(control, peer);
 }
 
 /* --- deletion: both halves, however long the peer is away --- */
