@@ -130,6 +130,8 @@ uint32_t control_tick(struct control *control)
 	tokens_expire(control);
 	hold_tick(control);
 	for (size_t at = 0; (replica = rows_next(&control->replicas, &at)) != NULL;) {
+		if (replica->change == CHANGE_NONE && !replica->stale && replica->state != PAIR_DELETING)
+			continue; /* nearly all */
 		change_continue(control, replica);
 		if (replica->stale)
 			unit_close_stale(control, replica);

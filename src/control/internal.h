@@ -29,12 +29,14 @@ struct disk_record {
 enum change { CHANGE_NONE, CHANGE_REPROTECT, CHANGE_CANCEL, CHANGE_SWITCHOVER, CHANGES };
 
 struct replica {
-	/* What lists look at in each row of 100,000 stands first, together: */
+	/* What lists and the tick look at in each row of 100,000 stands first, together: */
 	size_t place; /* in control's rows */
 	uint64_t state;
 	uint64_t tags_mark; /* see tags_mark_of */
+	uint64_t change;    /* enum change */
 	struct index_node by_group;
 	bool is_group;
+	bool stale;     /* the shard may still have the unit it had with other members */
 	bool unit_gone; /* deleting: our half is done */
 	bool peer_gone; /* deleting: the peer's half is done */
 	int16_t source_at, destination_at; /* the zones: 0 here, i + 1 the i-th peer's, -1 of a peer that has left */
@@ -46,7 +48,6 @@ struct replica {
 	char charge_type[16];
 	uint64_t size, rpo_s, bandwidth, created_s, one_shot_s;
 	uint64_t rank, version; /* the copy with the higher (rank, version) is the newer; rank grows with each failover */
-	uint64_t change;        /* enum change */
 	bool enable_rtc;
 	bool synced;            /* a pair: its secondary disk has held a committed copy; a unit: its members have, as this unit */
 	bool compare;           /* its unit begins with a comparison: see unit_spec in repl/engine.h */
@@ -63,7 +64,6 @@ struct replica {
 	uint64_t state_before; /* of a failover asked for since the daemon's start; else PAIR_CREATING */
 	uint64_t change_term, change_retry_ms; /* the term to lead with, 0: not known yet; when to try the next step again */
 	bool opened;    /* the shard has its unit */
-	bool stale;     /* the shard may still have the unit it had with other members */
 	bool closing;   /* and has been told to close it */
 	bool busy;      /* an operation on it waits for the shard or the peer */
 	uint32_t levelling; /* disks of it whose sizes are being made the same at both sides */
