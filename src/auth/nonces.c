@@ -62,7 +62,7 @@ static int map(struct nonces *nonces, int fd, uint64_t places)
 		return -errno;
 	nonces->fd = fd;
 	nonces->map = bytes;
-	nonces->table = (struct place *)(bytes + HEADER_SIZE);
+	nonces->table = (void *)(bytes + HEADER_SIZE);
 	nonces->places = places;
 	return 0;
 }
