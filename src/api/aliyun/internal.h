@@ -54,7 +54,15 @@ bool aliyun_find_caller(const struct auth *auth, const char *key_id, const char 
 			struct auth_caller *out_caller, struct aliyun_error *error);
 bool aliyun_check_time(const char *given, int64_t now_s, struct aliyun_error *error);
 bool aliyun_use_nonce(struct auth *auth, const char *key_id, const char *nonce, int64_t now_s, struct aliyun_error *error);
-/* Of the hash (hexadecimal) of a canonical request, for version 3: 64 digits and a zero. */
+
+/* Version 1: "METHOD&%2F&...", on the heap, and its signature. */
+#define ALIYUN_SIGNATURE_1_SIZE 29 /* base64 of 20 bytes, and a zero */
+char *aliyun_string_to_sign(const struct http_request *request);
+void aliyun_sign_1(const char *to_sign, const char *secret, char out_signature[ALIYUN_SIGNATURE_1_SIZE]);
+/* Version 3: the hash of the canonical request, and of this hash the signature; both 64 hexadecimal digits and a zero. No hash
+ * when the body is not the one whose hash the request tells, or a header is not there. */
+bool aliyun_canonical_hash(const struct http_request *request, const char *signed_headers, char out_hash[65],
+			   struct aliyun_error *error);
 void aliyun_sign_3(const char *hash, const char *secret, char out_signature[65]);
 
 /* The answer as XML, on the heap. */

@@ -15,8 +15,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 
-/* Gives "METHOD&%2F&...", on the heap. */
-static char *string_to_sign(const struct http_request *request)
+char *aliyun_string_to_sign(const struct http_request *request)
 {
 	struct text canonical = { 0 }, whole = { 0 };
 
@@ -28,17 +27,25 @@ static char *string_to_sign(const struct http_request *request)
 	return whole.bytes;
 }
 
-static bool signature_is_right(const char *secret, const char *to_sign, const char *given)
+void aliyun_sign_1(const char *to_sign, const char *secret, char out_signature[ALIYUN_SIGNATURE_1_SIZE])
 {
-	char key[AUTH_SECRET_SIZE + 2], expected[BASE64_ENCODE_RAW_LENGTH(SHA1_SIZE) + 1] = "";
+	char key[AUTH_SECRET_SIZE + 2];
 	uint8_t digest[SHA1_SIZE];
-	bool right;
 
 	snprintf(key, sizeof(key), "%s&", secret);
 	hash_hmac_sha1(key, strlen(key), to_sign, strlen(to_sign), digest);
-	base64_encode_raw(expected, sizeof(digest), digest);
-	right = strlen(given) == strlen(expected) && hash_equal(given, expected, strlen(expected));
+	base64_encode_raw(out_signature, sizeof(digest), digest);
+	out_signature[BASE64_ENCODE_RAW_LENGTH(SHA1_SIZE)] = '\0';
 	memory_wipe(key, sizeof(key));
+}
+
+static bool signature_is_right(const char *secret, const char *to_sign, const char *given)
+{
+	char expected[ALIYUN_SIGNATURE_1_SIZE];
+	bool right;
+
+	aliyun_sign_1(to_sign, secret, expected);
+	right = strlen(given) == strlen(expected) && hash_equal(given, expected, strlen(expected));
 	memory_wipe(expected, sizeof(expected));
 	return right;
 }
@@ -128,7 +135,7 @@ bool aliyun_check_signature(struct auth *auth, const struct http_request *reques
 	token = http_request_parameter(request, "SecurityToken");
 	if (!aliyun_find_caller(auth, key_id, token != NULL && token[0] == '\0' ? NULL : token, now_s, out_caller, error))
 		return false;
-	to_sign = string_to_sign(request);
+	to_sign = aliyun_string_to_sign(request);
 	if (!signature_is_right(out_caller->secret, to_sign, http_request_parameter(request, "Signature"))) {
 		aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "SignatureDoesNotMatch",
 			    "The signature is not the one calculated here. server string to sign is:");

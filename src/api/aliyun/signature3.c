@@ -112,8 +112,7 @@ static void hash_hex(const void *bytes, size_t size, char out[HEX_SIZE])
 	hash_to_hex(digest, sizeof(digest), out);
 }
 
-/* The hash of the canonical request, which is what is signed. */
-static bool canonical_hash(const struct http_request *request, const char *signed_headers, char out_hash[HEX_SIZE],
+bool aliyun_canonical_hash(const struct http_request *request, const char *signed_headers, char out_hash[HEX_SIZE],
 			   struct aliyun_error *error)
 {
 	const char *claimed = http_request_header(request, "x-acs-content-sha256"), *body;
@@ -163,7 +162,7 @@ static bool check(struct auth *auth, const struct http_request *request, const s
 		return false;
 	if (!aliyun_find_caller(auth, authorization->credential, http_request_header(request, TOKEN_HEADER), now_s, out_caller,
 				error) ||
-	    !canonical_hash(request, authorization->signed_headers, hash, error))
+	    !aliyun_canonical_hash(request, authorization->signed_headers, hash, error))
 		return false;
 	aliyun_sign_3(hash, out_caller->secret, expected);
 	if (strlen(authorization->signature) != strlen(expected) ||
