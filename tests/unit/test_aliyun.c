@@ -63,6 +63,18 @@ static void test_form(void **state)
 	http_parameters_fini(&parameters);
 }
 
+static void test_xml(void **state)
+{
+	json_t *members = json_pack("{s:[s, i], s:{s:b}}", "A", "<&\x01\xef\xbf\xbe\xef\xbf\xbf\xef\xbf\xbd\t\">", -1, "B", "C", 1);
+	char *text = aliyun_xml("R", members);
+
+	(void)state;
+	assert_string_equal(text, "<?xml version=\"1.0\" encoding=\"UTF-8\"?><R><A>&lt;&amp;???\xef\xbf\xbd\t&quot;&gt;</A><A>-1</A>"
+			    "<B><C>true</C></B></R>");
+	free(text);
+	json_decref(members);
+}
+
 /* --- signatures --- */
 
 void http_request_answer(struct http_request *request, unsigned status, const char *type, const char *body, size_t size)
@@ -188,6 +200,7 @@ int main(void)
 		cmocka_unit_test(test_signature_1_vector), cmocka_unit_test(test_signature_1_of_a_post),
 		cmocka_unit_test(test_signature_3_vectors), cmocka_unit_test(test_signature_3_refusals),
 		cmocka_unit_test(test_refusals), cmocka_unit_test(test_actions), cmocka_unit_test(test_form),
+		cmocka_unit_test(test_xml),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,22 +11,33 @@ static void append(struct text *text, const char *string)
 	text_append(text, string, strlen(string));
 }
 
-/* Characters that XML 1.0 does not have at all become '?'. */
+/* Bytes of the character when XML 1.0 does not have it at all, else 0: most control characters, U+FFFE and U+FFFF. */
+static size_t no_character(const char *string)
+{
+	unsigned char c = (unsigned char)*string;
+
+	if (c < ' ')
+		return c != '\t' && c != '\n' && c != '\r';
+	return strncmp(string, "\xef\xbf\xbe", 3) == 0 || strncmp(string, "\xef\xbf\xbf", 3) == 0 ? 3 : 0;
+}
+
+/* What XML does not have becomes '?'. */
 static void append_escaped(struct text *text, const char *string)
 {
-	for (; *string != '\0'; string++) {
-		unsigned char c = (unsigned char)*string;
+	size_t skipped;
 
-		if (c == '&')
-			append(text, "&amp;");
-		else if (c == '<')
-			append(text, "&lt;");
-		else if (c == '>')
-			append(text, "&gt;");
-		else if (c == '"')
-			append(text, "&quot;");
-		else if (c < ' ' && c != '\t' && c != '\n' && c != '\r')
+	for (; *string != '\0'; string += skipped == 0 ? 1 : skipped) {
+		skipped = no_character(string);
+		if (skipped > 0)
 			append(text, "?");
+		else if (*string == '&')
+			append(text, "&amp;");
+		else if (*string == '<')
+			append(text, "&lt;");
+		else if (*string == '>')
+			append(text, "&gt;");
+		else if (*string == '"')
+			append(text, "&quot;");
 		else
 			text_append(text, string, 1);
 	}
