@@ -29,14 +29,15 @@ static char *copy(const char *bytes, size_t size)
 /* "METHOD /path?query HTTP/1.1". Paths are taken as they stand: one that is escaped is not "/" either way. */
 static bool read_line(struct http_request *request, const char *line, size_t size)
 {
-	const char *end = line + size, *target = memchr(line, ' ', size), *stop, *mark;
+	const char *end = line + size, *blank = memchr(line, ' ', size), *target, *stop, *mark;
 
-	if (target++ == NULL || memchr(line, '\0', size) != NULL)
+	if (blank == NULL || memchr(line, '\0', size) != NULL)
 		return false;
+	target = blank + 1;
 	stop = memchr(target, ' ', (size_t)(end - target));
 	stop = stop == NULL ? end : stop;
 	mark = memchr(target, '?', (size_t)(stop - target));
-	request->method = copy(line, (size_t)(target - 1 - line));
+	request->method = copy(line, (size_t)(blank - line));
 	request->path = copy(target, (size_t)((mark == NULL ? stop : mark) - target));
 	return mark == NULL || http_parameters_add_form(&request->parameters, mark + 1, (size_t)(stop - mark - 1)) == 0;
 }
