@@ -3,10 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <uthash.h>
-
+#include "base/hash.h"
 #include "base/memory.h"
 #include "base/text.h"
+
+#define HASH_FUNCTION(key, size, out) ((out) = (unsigned)hash_xxh3(key, size))
+#include <uthash.h>
 
 struct index_shelf {
 	char key[INDEX_KEY_SIZE];
