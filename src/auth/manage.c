@@ -214,17 +214,17 @@ int auth_create_key(struct auth *auth, const char *user, const struct auth_key *
 	return 0;
 }
 
-static int find_key(const struct auth *auth, const char *user, const char *id, struct auth_key **out_key, struct error *error)
+/* NULL with a sentence. */
+static struct auth_key *find_key(const struct auth *auth, const char *user, const char *id, struct error *error)
 {
 	list_for_each(entry, &auth->keys) {
 		struct auth_key *key = container_of(entry, struct auth_key, entry);
 
-		if (strcmp(key->id, id) == 0 && strcmp(key->user, user) == 0) {
-			*out_key = key;
-			return 0;
-		}
+		if (strcmp(key->id, id) == 0 && strcmp(key->user, user) == 0)
+			return key;
 	}
-	return error_set(error, -ENOENT, "user %.64s has no access key %.47s", user, id);
+	error_set(error, -ENOENT, "user %.64s has no access key %.47s", user, id);
+	return NULL;
 }
 
 /* Nobody may lock everybody out. */
@@ -238,10 +238,10 @@ static int check_last(const struct auth *auth, const struct auth_key *key, struc
 int auth_set_key(struct auth *auth, const char *user, const char *key_id, bool active, struct error *error)
 {
 	const struct auth_key *first = auth_first_key(auth);
-	struct auth_key *key;
-	int result = find_key(auth, user, key_id, &key, error);
+	struct auth_key *key = find_key(auth, user, key_id, error);
+	int result = key == NULL ? -ENOENT : 0;
 
-	if (result == 0 && !active)
+	if (key != NULL && !active)
 		result = check_last(auth, key, error);
 	if (result < 0 || key->active == active)
 		return result;
@@ -256,11 +256,9 @@ int auth_set_key(struct auth *auth, const char *user, const char *key_id, bool a
 int auth_delete_key(struct auth *auth, const char *user, const char *key_id, struct error *error)
 {
 	const struct auth_key *first = auth_first_key(auth);
-	struct auth_key *key;
-	int result = find_key(auth, user, key_id, &key, error);
+	struct auth_key *key = find_key(auth, user, key_id, error);
+	int result = key == NULL ? -ENOENT : check_last(auth, key, error);
 
-	if (result == 0)
-		result = check_last(auth, key, error);
 	if (result == 0)
 		result = auth_forget(auth, KIND_KEY, key_id, error);
 	if (result < 0)

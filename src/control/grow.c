@@ -47,7 +47,7 @@ static void on_extended(struct control *control, void *data, const struct error 
 
 	if (problem.code == 0 && disk == NULL)
 		error_set(&problem, -ENOENT, "disk %s has been deleted meanwhile", growth->disk);
-	if (problem.code != 0) {
+	if (problem.code != 0 || disk == NULL) {
 		growth_end(control, growth, &problem);
 		return;
 	}

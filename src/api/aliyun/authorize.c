@@ -30,7 +30,7 @@ static const char *const products[ALIYUN_PRODUCTS] = { [ALIYUN_EBS] = "ebs", [AL
 
 struct asking {
 	struct aliyun *aliyun;
-	struct policy_call call;
+	struct policy_call call; /* but for its resource */
 	const char *region;
 	enum auth_verdict verdict; /* the worst so far */
 	bool asked;
@@ -38,6 +38,7 @@ struct asking {
 
 static void ask(struct asking *asking, const char *product, const char *kind, const char *id, size_t length)
 {
+	struct policy_call call = asking->call;
 	char resource[RESOURCE_SIZE];
 	enum auth_verdict verdict;
 
@@ -45,8 +46,8 @@ static void ask(struct asking *asking, const char *product, const char *kind, co
 	/* Cut off is what is longer than any id, and names nothing. */
 	snprintf(resource, sizeof(resource), "acs:%s:%.64s:offsite:%s%s%.*s", product, asking->region, kind,
 		 kind[0] == '\0' ? "" : "/", length < ID_MAX ? (int)length : ID_MAX, id);
-	asking->call.resource = resource;
-	verdict = auth_judge(asking->aliyun->auth, asking->aliyun->caller, &asking->call);
+	call.resource = resource;
+	verdict = auth_judge(asking->aliyun->auth, asking->aliyun->caller, &call);
 	if (verdict != AUTH_ALLOWED && asking->verdict != AUTH_NOT_ACTION)
 		asking->verdict = verdict;
 }
@@ -105,9 +106,7 @@ bool aliyun_authorize(struct aliyun *aliyun, const struct aliyun_operation *oper
 		return true; /* everybody may ask who they are */
 	snprintf(action, sizeof(action), "%s:%s", products[operation->product], operation->action);
 	http_request_source(request, source);
-	asking.call.action = action;
-	asking.call.source = source;
-	asking.call.now_s = (int64_t)time(NULL);
+	asking.call = (struct policy_call){ .action = action, .source = source, .now_s = (int64_t)time(NULL) };
 	for (size_t i = 0; i < sizeof(namings) / sizeof(namings[0]) && asking.verdict == AUTH_ALLOWED; i++) {
 		const char *value = http_request_parameter(request, namings[i].parameter);
 
