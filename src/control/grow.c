@@ -16,6 +16,7 @@
 struct growth {
 	char disk[CONTROL_ID_SIZE];
 	uint64_t old_size, size;
+	bool compare;
 	command_done *on_done; /* with the disk's new size stored, or as it was and the error */
 	void *data;
 };
@@ -59,16 +60,20 @@ static void on_extended(struct control *control, void *data, const struct error 
 		return;
 	}
 	disk_command(disk, SHARD_DISK_GROW, &command);
+	command.u.disk.compare = growth->compare;
 	send_command(control, &command, on_grown, growth);
 }
 
-static void grow(struct control *control, const struct disk_record *disk, uint64_t size, command_done *on_done, void *data)
+/* compare: the other site's disk has not grown by zeros, as far as is known. */
+static void grow(struct control *control, const struct disk_record *disk, uint64_t size, bool compare, command_done *on_done,
+		 void *data)
 {
 	struct growth *growth = memory_new(1, sizeof *growth);
 	struct shard_command command;
 
 	text_copy(growth->disk, sizeof growth->disk, disk->id);
 	growth->size = size;
+	growth->compare = compare;
 	growth->on_done = on_done;
 	growth->data = data;
 	disk_command(disk, SHARD_DISK_EXTEND, &command);
@@ -115,7 +120,7 @@ static void on_peer_grown(struct control *control, void *data, const json_t *rep
 	enum refusal refusal = reply_refusal(reply, text);
 
 	if (refusal == REFUSE_NONE && disk != NULL)
-		grow(control, disk, call->request.size, on_pair_grown, call);
+		grow(control, disk, call->request.size, !json_is_true(json_object_get(reply, "zeros")), on_pair_grown, call);
 	else if (refusal != REFUSE_NONE)
 		call_end(call, refusal, "%s", text);
 	else
@@ -179,9 +184,23 @@ static void on_peer_levelled(struct control *control, void *data, const json_t *
 	if (reply_refusal(reply, text) != REFUSE_NONE)
 		error_set(&error, -EIO, "%s", text);
 	if (error.code == 0 && disk != NULL && theirs > (json_int_t)disk->size && (uint64_t)theirs <= DISK_SIZE_MAX)
-		grow(control, disk, (uint64_t)theirs, on_levelled, levelling);
+		grow(control, disk, (uint64_t)theirs, true, on_levelled, levelling);
 	else
 		on_levelled(control, levelling, &error);
+}
+
+/* What is beyond the size that both have had is marked: now the other one may grow. */
+static void on_suspected(struct control *control, void *data, const struct error *error)
+{
+	struct levelling *levelling = data;
+	const struct disk_record *disk = disk_find(control, levelling->disk);
+	const struct replica *pair = replica_of_disk(control, levelling->disk);
+
+	if (error->code != 0 || disk == NULL || pair == NULL)
+		on_levelled(control, levelling, error);
+	else
+		ask_peer(control, replica_peer(control, pair), question_of(pair->destination_disk, disk->size), on_peer_levelled,
+			 levelling);
 }
 
 void level_disks(struct control *control, struct replica *replica)
@@ -194,6 +213,7 @@ void level_disks(struct control *control, struct replica *replica)
 	for (uint32_t i = 0; i < count; i++) {
 		const struct disk_record *disk = disk_find(control, members[i]->source_disk);
 
+		struct shard_command command;
 		struct levelling *levelling;
 
 		if (disk == NULL)
@@ -202,15 +222,21 @@ void level_disks(struct control *control, struct replica *replica)
 		levelling = memory_new(1, sizeof *levelling);
 		text_copy(levelling->unit, sizeof levelling->unit, replica->id);
 		text_copy(levelling->disk, sizeof levelling->disk, disk->id);
-		ask_peer(control, replica_peer(control, replica), question_of(members[i]->destination_disk, disk->size),
-			 on_peer_levelled, levelling);
+		disk_command(disk, SHARD_DISK_SUSPECT, &command);
+		command.u.disk.size = members[i]->size;
+		send_command(control, &command, on_suspected, levelling);
 	}
 }
 
 static void on_grown_for_peer(struct control *control, void *data, const struct error *error)
 {
-	(void)control;
-	debt_pay(data, growth_refusal(error), error->text);
+	struct debt *debt = data;
+	const struct disk_record *disk = disk_find(control, debt_unit(debt));
+	json_t *reply = reply_with(growth_refusal(error), error->text);
+
+	/* Files grow by zeros; what a device has there nobody knows. */
+	json_object_set_new(reply, "zeros", json_boolean(disk != NULL && strcmp(disk->kind, "blockdev") != 0));
+	debt_pay_with(debt, reply);
 }
 
 /* It is as large as that, or larger: the other side hears how large. */
@@ -230,12 +256,14 @@ void on_grow(struct debt *debt, const json_t *message)
 	json_int_t size = json_integer_value(json_object_get(message, "size"));
 	const struct disk_record *disk = id == NULL ? NULL : disk_find(control, id);
 
-	if (disk == NULL || replica_of_disk(control, id) == NULL)
+	if (disk == NULL || replica_of_disk(control, id) == NULL) {
 		debt_pay(debt, REFUSE_NO_SUCH_DISK, "the other site has no such disk in a pair");
-	else if (size <= (json_int_t)disk->size)
+	} else if (size <= (json_int_t)disk->size) {
 		pay_with_size(debt, disk->size);
-	else if ((uint64_t)size > DISK_SIZE_MAX)
+	} else if ((uint64_t)size > DISK_SIZE_MAX) {
 		debt_pay(debt, REFUSE_DISK_SIZE, "a disk has at most 64 TiB");
-	else
-		grow(control, disk, (uint64_t)size, on_grown_for_peer, debt);
+	} else {
+		debt_set_unit(debt, id);
+		grow(control, disk, (uint64_t)size, true, on_grown_for_peer, debt);
+	}
 }

@@ -21,6 +21,7 @@ enum shard_command_kind {
 	SHARD_DISK_RESIZE,
 	SHARD_DISK_EXTEND, /* room for it, before the new size is remembered; then GROW */
 	SHARD_DISK_GROW,   /* while it is used */
+	SHARD_DISK_SUSPECT, /* from `size` on the two sides may differ */
 	SHARD_DISK_EXPORT,   /* attached: the NBD export opens for writing */
 	SHARD_DISK_UNEXPORT, /* detached: clients are disconnected, what they had in flight completes first */
 	SHARD_UNIT_OPEN,
@@ -48,6 +49,7 @@ struct shard_command {
 			char path[512];
 			uint64_t size;
 			bool adopted;
+			bool compare; /* GROW: the other site's has not grown by zeros */
 			char description[128];
 		} disk;
 		struct {

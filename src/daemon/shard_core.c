@@ -306,12 +306,7 @@ static int run_disk_resize(struct shard_core *core, struct shard_work *work, str
 	return run_disk_open(core, work, error);
 }
 
-static int run_disk_extend(struct shard_core *core, struct shard_work *work, struct error *error)
-{
-	return engine_extend_disk(core->engine, work->command.u.disk.id, work->command.u.disk.size, error);
-}
-
-static void on_grow_again(struct env_timer *timer)
+static void on_again(struct env_timer *timer)
 {
 	struct shard_work *work = container_of(timer, struct shard_work, again);
 
@@ -320,16 +315,32 @@ static void on_grow_again(struct env_timer *timer)
 }
 
 /* Under load the disk's marks are being written most of the time: a moment between two writes of them is soon there. */
-static int run_disk_grow(struct shard_core *core, struct shard_work *work, struct error *error)
+static int again_or(struct shard_core *core, struct shard_work *work, int code)
 {
-	int code = engine_grow_disk(core->engine, work->command.u.disk.id, work->command.u.disk.size, error);
-
 	if (code != -EAGAIN || ++work->tries > GROW_TRIES)
 		return code;
-	work->again.on_fire = on_grow_again;
+	work->again.on_fire = on_again;
 	list_append(&core->growing, &work->link);
 	env_timer_start(core->env, &work->again, env_now_ns(core->env) + GROW_AGAIN_NS);
 	return RUN_LATER;
+}
+
+static int run_disk_extend(struct shard_core *core, struct shard_work *work, struct error *error)
+{
+	return engine_extend_disk(core->engine, work->command.u.disk.id, work->command.u.disk.size, error);
+}
+
+static int run_disk_grow(struct shard_core *core, struct shard_work *work, struct error *error)
+{
+	const struct shard_command *command = &work->command;
+
+	return again_or(core, work, engine_grow_disk(core->engine, command->u.disk.id, command->u.disk.size, command->u.disk.compare,
+						     error));
+}
+
+static int run_disk_suspect(struct shard_core *core, struct shard_work *work, struct error *error)
+{
+	return again_or(core, work, engine_suspect_disk(core->engine, work->command.u.disk.id, work->command.u.disk.size, error));
 }
 
 /* --- what was kept of a divergence --- */
@@ -470,6 +481,7 @@ static run_function *const runs[SHARD_COMMANDS] = {
 	[SHARD_DISK_RESIZE] = run_disk_resize,
 	[SHARD_DISK_EXTEND] = run_disk_extend,
 	[SHARD_DISK_GROW] = run_disk_grow,
+	[SHARD_DISK_SUSPECT] = run_disk_suspect,
 	[SHARD_DISK_EXPORT] = run_disk_export,
 	[SHARD_DISK_UNEXPORT] = run_disk_close,
 	[SHARD_UNIT_OPEN] = run_unit_open,

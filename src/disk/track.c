@@ -186,23 +186,44 @@ int disk_extend(struct disk *disk, uint64_t size)
 	return size <= disk->backend->room ? 0 : disk->backend->ops->extend(disk->backend, size);
 }
 
-/* Neither side knows what the other has there: to be compared by hash. */
-static void suspect_stale(struct disk *disk, uint64_t old_size)
+bool disk_room_is_zero(const struct disk *disk, uint64_t size)
 {
-	uint64_t first = old_size / DISK_BLOCK_SIZE, end = disk->backend->stale_end;
-
-	end = ((end < disk->backend->size ? end : disk->backend->size) + DISK_BLOCK_SIZE - 1) / DISK_BLOCK_SIZE;
-	for (uint64_t block = first; disk->backend->stale_end > old_size && block < end; block++) {
-		if (!bitmap_test(disk->map.open, block))
-			disk_suspect(disk, block, 1);
-	}
-	if (disk->backend->stale_end > old_size)
-		change_map_set(&disk->map, first, end - first);
+	return disk->backend->stale_end <= disk->backend->size || size <= disk->backend->size;
 }
 
-int disk_grow(struct disk *disk, uint64_t size)
+/* Neither side knows what the other has there. */
+static void suspect(struct disk *disk, uint64_t first, uint64_t end)
+{
+	if (first >= end)
+		return;
+	for (uint64_t block = first; block < end; block++) {
+		if (!bitmap_test(disk->map.open, block) && !bitmap_test(disk->map.closed, block))
+			disk_suspect(disk, block, 1);
+	}
+	change_map_set(&disk->map, first, end - first);
+}
+
+int disk_suspect_from(struct disk *disk, uint64_t from)
+{
+	uint64_t extent = from / DISK_EXTENT_SIZE;
+
+	if (disk->failure != 0)
+		return disk->failure;
+	if (disk->tracking == TRACKING_OFF || from >= disk->backend->size)
+		return 0; /* not tracked: a start copies or compares all */
+	if (disk->tracking != TRACKING_ON)
+		return -EAGAIN;
+	suspect(disk, from / DISK_BLOCK_SIZE, disk->blocks);
+	if (intent_is_durable(&disk->intent, extent, disk->extents - 1))
+		return 0;
+	intent_mark(&disk->intent, extent, disk->extents - 1);
+	return -EAGAIN;
+}
+
+int disk_grow(struct disk *disk, uint64_t size, bool compare)
 {
 	uint64_t old_size = disk->backend->size;
+	bool is_zero = disk_room_is_zero(disk, size);
 	uint64_t blocks = (size + DISK_BLOCK_SIZE - 1) / DISK_BLOCK_SIZE, extents = (size + DISK_EXTENT_SIZE - 1) / DISK_EXTENT_SIZE;
 	char name[sizeof disk->id + 8];
 	int result = 0;
@@ -233,8 +254,8 @@ int disk_grow(struct disk *disk, uint64_t size)
 	grow_bitmap(&disk->touched, disk->extents, extents);
 	disk->blocks = blocks;
 	disk->extents = extents;
-	if (disk->tracking == TRACKING_ON && !PLANTED(GROWTH_UNMARKED))
-		suspect_stale(disk, old_size);
+	if (disk->tracking == TRACKING_ON && (compare || !is_zero) && !PLANTED(GROWTH_UNMARKED))
+		suspect(disk, old_size / DISK_BLOCK_SIZE, blocks);
 	return 0;
 }
 

@@ -326,7 +326,25 @@ int engine_extend_disk(struct engine *engine, const char *id, uint64_t size, str
 	return result < 0 ? error_set_errno(error, result, "cannot make room for disk %s", id) : 0;
 }
 
-int engine_grow_disk(struct engine *engine, const char *id, uint64_t size, struct error *error)
+bool engine_room_is_zero(struct engine *engine, const char *id, uint64_t size)
+{
+	const struct engine_disk *slot = find_disk(engine, id);
+
+	return slot != NULL && disk_room_is_zero(slot->disk, size);
+}
+
+int engine_suspect_disk(struct engine *engine, const char *id, uint64_t from, struct error *error)
+{
+	struct engine_disk *slot = find_disk(engine, id);
+	int result;
+
+	if (slot == NULL)
+		return error_set(error, -ENOENT, "disk %s is not open here", id);
+	result = disk_suspect_from(slot->disk, from);
+	return result < 0 ? error_set_errno(error, result, "cannot mark disk %s", id) : 0;
+}
+
+int engine_grow_disk(struct engine *engine, const char *id, uint64_t size, bool compare, struct error *error)
 {
 	struct engine_disk *slot = find_disk(engine, id);
 	int result;
@@ -344,7 +362,7 @@ int engine_grow_disk(struct engine *engine, const char *id, uint64_t size, struc
 		return error_set(error, -EAGAIN, "the marks of disk %s are being written", id);
 	if (slot->unit != NULL)
 		sender_pause(slot->unit);
-	result = disk_grow(slot->disk, size);
+	result = disk_grow(slot->disk, size, compare);
 	if (slot->unit != NULL)
 		sender_resume(slot->unit);
 	if (result < 0)

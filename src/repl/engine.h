@@ -155,8 +155,13 @@ struct disk *engine_find_disk(struct engine *engine, const char *id); /* NULL; b
  * no write beyond the old one is ever forgotten. -ENOTSUP: its device is too small. */
 int engine_extend_disk(struct engine *engine, const char *id, uint64_t size, struct error *error);
 /* Grows a disk, in a unit or not, while it is used: first the secondary's, then the primary's, whose unit begins its cycle anew.
- * -EAGAIN: for some milliseconds; -EBUSY: while the unit changes sides. */
-int engine_grow_disk(struct engine *engine, const char *id, uint64_t size, struct error *error);
+ * `compare`: the secondary's has not grown by zeros. -EAGAIN: for some milliseconds; -EBUSY: while the unit changes sides. */
+int engine_grow_disk(struct engine *engine, const char *id, uint64_t size, bool compare, struct error *error);
+/* Before the peer's smaller disk grows to the size of this one: what is beyond the size that both have had is to be compared. 0
+ * when that is durable; -EAGAIN: in some milliseconds. */
+int engine_suspect_disk(struct engine *engine, const char *id, uint64_t from, struct error *error);
+/* Whether a disk that grows to that size grows by zeros. */
+bool engine_room_is_zero(struct engine *engine, const char *id, uint64_t size);
 /* -EBUSY while a unit uses it or a request is in flight. */
 int engine_remove_disk(struct engine *engine, const char *id, struct error *error);
 

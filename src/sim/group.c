@@ -616,7 +616,8 @@ static bool grow_side(struct group *group, unsigned side)
 {
 	struct run *run = group->run;
 	bool crashes = run->sim->on_crashed == NULL && !run->healing && sim_chance(run->sim, 100);
-	int result = site_grow(group_site(group, side), group->index, group->grows, group->grows_to, crashes);
+	bool compare = site_has_device(group_site(group, side ^ 1), group->index);
+	int result = site_grow(group_site(group, side), group->index, group->grows, group->grows_to, compare, crashes);
 
 	if (crashes && group_site(group, side)->env != NULL)
 		run_crash(run, group_site(group, side), sim_chance(run->sim, 500));
@@ -645,12 +646,19 @@ static void pursue_grow(struct group *group)
 /* One side has died, or the lead has changed, in the middle of a growth. */
 static void level_disks(struct group *group)
 {
-	for (unsigned i = 0; i < 2 * group->shape->disk_count; i++) {
-		unsigned side = i % 2;
-		uint64_t size = group_unit(group, side ^ 1)->sizes[i / 2];
+	unsigned leader = group->leader, follower = leader ^ 1;
 
-		if (is_up(group, side) && group_unit(group, side)->sizes[i / 2] < size)
-			site_grow(group_site(group, side), group->index, i / 2, size, false);
+	for (unsigned i = 0; i < group->shape->disk_count; i++) {
+		uint64_t ours = group_unit(group, leader)->sizes[i], theirs = group_unit(group, follower)->sizes[i];
+		struct site *site = group_site(group, leader);
+
+		if (!is_up(group, leader) || !is_up(group, follower))
+			return;
+		if (ours < theirs)
+			site_grow(site, group->index, i, theirs, true, false);
+		else if (ours > theirs && engine_suspect_disk(site->engine, disk_id(site_disk(site, group->index, i)),
+							      group->shape->sizes[i], NULL) == 0)
+			site_grow(group_site(group, follower), group->index, i, ours, true, false);
 	}
 }
 

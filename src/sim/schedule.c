@@ -94,8 +94,8 @@ static void look_after(struct run *run)
 	for (unsigned i = 0; i < run->group_count; i++) {
 		group_after_start(&run->groups[i]);
 		group_pursue(&run->groups[i]);
-		if (sim_chance(run->sim, 100))
-			group_look(&run->groups[i], false);
+		if (sim_chance(run->sim, 150))
+			group_look(&run->groups[i], sim_chance(run->sim, 300));
 	}
 }
 
@@ -196,7 +196,8 @@ static void shape_random(struct run *run, struct shape *shape)
 {
 	struct sim *sim = run->sim;
 
-	shape->device = sim_chance(sim, 300);
+	shape->devices[0] = sim_chance(sim, 300);
+	shape->devices[1] = sim_chance(sim, 300);
 	shape->disk_count = 1 + (unsigned)sim_below(sim, sim_chance(sim, 100) ? MODEL_DISKS_MAX : 3);
 	shape->sites[0] = (unsigned)sim_below(sim, run->site_count);
 	shape->sites[1] = (shape->sites[0] + 1 + (unsigned)sim_below(sim, run->site_count - 1)) % run->site_count;
@@ -318,8 +319,8 @@ uint64_t schedule_run_boundary(uint64_t seed, uint64_t boundary, bool power, str
 	run.site_count = 2;
 	run.group_count = 1;
 	run.groups = memory_new(1, sizeof *run.groups);
-	run.shapes[0] = (struct shape){ .sites = { 0, 1 }, .device = seed % 2 == 0, .disk_count = 2,
-					 .sizes = { 160 * MODEL_SECTOR, 100 * MODEL_SECTOR } };
+	run.shapes[0] = (struct shape){ .sites = { 0, 1 }, .devices = { seed % 2 == 0, seed % 3 == 0 },
+					 .disk_count = 2, .sizes = { 160 * MODEL_SECTOR, 100 * MODEL_SECTOR } };
 	group_init(&run.groups[0], &run, 0);
 	for (unsigned i = 0; i < 2; i++) {
 		site_init(&run.sites[i], run.sim, i, run.shapes, 1, sim_host_new());

@@ -82,10 +82,15 @@ void site_init(struct site *site, struct sim *sim, unsigned index, const struct 
 	}
 }
 
+bool site_has_device(const struct site *site, unsigned group)
+{
+	return site->shapes[group].devices[site->shapes[group].sites[1] == site->index];
+}
+
 /* A device is there before the disk is, and beyond its end lies what somebody else once wrote. */
 static void make_disk(struct site *site, unsigned group, unsigned index, const char *path)
 {
-	uint64_t size = site->units[group].sizes[index], room = site->shapes[group].device ? DEVICE_ROOM : 0;
+	uint64_t size = site->units[group].sizes[index], room = site_has_device(site, group) ? DEVICE_ROOM : 0;
 	int result = backend_create_file(site->env, path, size + room, NULL);
 
 	assert(result == 0);
@@ -106,7 +111,7 @@ static void open_disk(struct site *site, unsigned group, unsigned index)
 	snprintf(metadata, sizeof metadata, "/%s/%s", names[site->index], id);
 	if (sim_file_bytes(site->host, path, &size) == NULL)
 		make_disk(site, group, index, path);
-	result = backend_open(site->env, site->shapes[group].device ? "blockdev" : "file", path, site->units[group].sizes[index],
+	result = backend_open(site->env, site_has_device(site, group) ? "blockdev" : "file", path, site->units[group].sizes[index],
 			      &backend, NULL);
 	assert(result == 0);
 	result = disk_open(site->env, id, metadata, backend, &disk, NULL);
@@ -190,7 +195,7 @@ void site_up(struct site *site)
 	}
 }
 
-int site_grow(struct site *site, unsigned group, unsigned disk, uint64_t size, bool crashes)
+int site_grow(struct site *site, unsigned group, unsigned disk, uint64_t size, bool compare, bool crashes)
 {
 	struct env *env = site->env;
 	uint64_t *remembered = &site->units[group].sizes[disk], before = *remembered, dies = crashes ? sim_below(site->sim, 3) : 3;
@@ -204,7 +209,7 @@ int site_grow(struct site *site, unsigned group, unsigned disk, uint64_t size, b
 	*remembered = size;
 	if (dies == 1)
 		return -EIO;
-	result = engine_grow_disk(site->engine, id, size, NULL);
+	result = engine_grow_disk(site->engine, id, size, compare, NULL);
 	if (dies == 2 || site->env != env)
 		return -EIO;
 	if (result < 0)

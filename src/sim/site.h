@@ -14,7 +14,7 @@ struct shape {
 	unsigned sites[2];
 	unsigned disk_count;
 	uint64_t sizes[MODEL_DISKS_MAX]; /* that clients may use: each side's disk has as many bytes, or more */
-	bool device;          /* its disks are parts of larger devices, on which anything may lie */
+	bool devices[2];      /* a side's disks are parts of larger devices, on which anything may lie */
 	uint8_t history;      /* grows when its members change: another unit, with another lineage */
 	uint64_t point_epoch; /* the recovery point that the present history began with, 0: none */
 	unsigned point_site;  /* who holds it */
@@ -57,7 +57,8 @@ void site_renew(struct site *site, unsigned group);
 void site_kill(struct site *site);
 /* As its control does: makes room, remembers the size, and tells the engine, which may be busy: -EAGAIN or -EBUSY. The daemon may
  * die in between, when `crashes`: -EIO. */
-int site_grow(struct site *site, unsigned group, unsigned disk, uint64_t size, bool crashes);
+int site_grow(struct site *site, unsigned group, unsigned disk, uint64_t size, bool compare, bool crashes);
+bool site_has_device(const struct site *site, unsigned group);
 const char *site_unit_id(unsigned group);
 struct disk *site_disk(struct site *site, unsigned group, unsigned disk);
 const uint8_t *site_bytes(const struct site *site, unsigned group, unsigned disk);
