@@ -9,6 +9,9 @@
 #include "base/text.h"
 #include "control/internal.h"
 
+/* A site may know better whose work it is than the one that was asked; two that do not agree end it. */
+#define HOPS_MAX 2u
+
 const char *control_operation_name(enum control_operation operation)
 {
 	static const char *const names[CONTROL_OPERATIONS] = {
@@ -55,8 +58,8 @@ static void (*const operations[CONTROL_OPERATIONS])(struct call *call) = {
 
 /* --- calls --- */
 
-void control_call(struct control *control, const struct control_request *request,
-		  void (*on_answer)(void *data, const struct control_answer *answer), void *data)
+void call_begin(struct control *control, const struct control_request *request, const char *from, uint32_t hops,
+		void (*on_answer)(void *data, const struct control_answer *answer), void *data)
 {
 	struct call *call = memory_new(1, sizeof *call);
 
@@ -67,8 +70,16 @@ void control_call(struct control *control, const struct control_request *request
 	json_incref(call->request.tags);
 	call->on_answer = on_answer;
 	call->data = data;
+	call->from = from;
+	call->hops = hops;
 	if (!token_begin(call))
 		operations[request->operation](call);
+}
+
+void control_call(struct control *control, const struct control_request *request,
+		  void (*on_answer)(void *data, const struct control_answer *answer), void *data)
+{
+	call_begin(control, request, NULL, 0, on_answer, data);
 }
 
 void call_end(struct call *call, enum refusal refusal, const char *format, ...)
@@ -96,6 +107,8 @@ void call_end_error(struct call *call, const struct error *error)
 	call_end(call, error->code == -ENOSPC ? REFUSE_NO_SPACE : REFUSE_STORAGE, "%s", error->text);
 }
 
+/* --- calls that are another site's work --- */
+
 static void on_forwarded(struct control *control, void *data, const json_t *reply)
 {
 	struct call *call = data;
@@ -109,20 +122,92 @@ static void on_forwarded(struct control *control, void *data, const json_t *repl
 	call_end(call, refusal, "%s", text);
 }
 
+/* With its token: should the answer be lost, that site knows the repetition. */
+static void carry(struct call *call, const char *zone, ask_done *on_reply)
+{
+	json_t *question = json_object();
+
+	json_object_set_new(question, "type", json_string("call"));
+	json_object_set_new(question, "request", request_to_json(&call->request));
+	json_object_set_new(question, "hops", json_integer(call->hops + 1));
+	ask_for_call(call->control, zone, question, on_reply, call);
+}
+
 void call_forward(struct call *call, const char *zone)
 {
-	struct control_request onward = call->request;
 	const struct peer *peer = peer_find(call->control, zone);
-	json_t *question;
 
-	if (peer == NULL || !peer->linked) {
+	if (peer == NULL || !peer->linked)
 		call_end(call, REFUSE_PEER_UNREACHABLE, "site %s, where this has to be done, is not reachable now", zone);
+	else if (call->hops >= HOPS_MAX) /* a change of sides that one of them has not heard of */
+		call_end(call, REFUSE_PEER_UNREACHABLE, "the sites do not agree now on whose work this is: try again in a moment");
+	else
+		carry(call, zone, on_forwarded);
+}
+
+static const char *call_region(const struct call *call)
+{
+	return call->request.region[0] != 0 ? call->request.region : call->control->config.site.region;
+}
+
+bool call_is_of_this_region(const struct call *call)
+{
+	return strcmp(call_region(call), call->control->config.site.region) == 0;
+}
+
+static bool is_unknown(enum refusal refusal)
+{
+	return refusal == REFUSE_NO_SUCH_REGION || refusal == REFUSE_NO_SUCH_ZONE || refusal == REFUSE_NO_SUCH_DISK ||
+	       refusal == REFUSE_NO_SUCH_PAIR || refusal == REFUSE_NO_SUCH_GROUP || refusal == REFUSE_NO_SUCH_RESOURCE;
+}
+
+static void seek_next(struct call *call);
+
+static void on_sought(struct control *control, void *data, const json_t *reply)
+{
+	struct call *call = data;
+	char text[256];
+	enum refusal refusal = reply_refusal(reply, text);
+
+	if (refusal == REFUSE_PEER_UNREACHABLE || !is_unknown(refusal)) {
+		on_forwarded(control, data, reply); /* a silent one is waited for once: there is no time for another */
 		return;
 	}
-	/* The token stays here: this side answers its repetition. */
-	onward.client_token[0] = 0;
-	question = json_object();
-	json_object_set_new(question, "type", json_string("call"));
-	json_object_set_new(question, "request", request_to_json(&onward));
-	ask_peer(call->control, zone, question, on_forwarded, call);
+	call->sought_refusal = refusal;
+	memcpy(call->sought_text, text, sizeof text);
+	seek_next(call);
+}
+
+static void seek_next(struct call *call)
+{
+	struct control *control = call->control;
+
+	while (call->hops < HOPS_MAX && call->sought < control->config.peer_count) {
+		const struct peer *peer = &control->peers[call->sought++];
+
+		if (strcmp(peer->site.region, call_region(call)) != 0 ||
+		    (call->from != NULL && strcmp(peer->site.zone, call->from) == 0))
+			continue;
+		if (peer->linked) {
+			carry(call, peer->site.zone, on_sought);
+			return;
+		}
+		call->unreached = true;
+	}
+	if (call->unreached)
+		call_end(call, REFUSE_PEER_UNREACHABLE, "a site of region %s, which may know it, is not reachable now",
+			 call_region(call));
+	else
+		call_end(call, call->sought_refusal, "%s", call->sought_text);
+}
+
+void call_seek(struct call *call, enum refusal refusal, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(call->sought_text, sizeof call->sought_text, format, arguments);
+	va_end(arguments);
+	call->sought_refusal = refusal;
+	seek_next(call);
 }

@@ -56,7 +56,7 @@ static void ask_to_follow(struct control *control, struct replica *replica, cons
 	json_object_set_new(question, "type", json_string("follow"));
 	json_object_set_new(question, "id", json_string(replica->id));
 	json_object_set_new(question, "mode", json_string(mode));
-	ask_peer(control, replica_peer(control, replica), question, on_follow_answered, work);
+	(call != NULL ? ask_for_call : ask_peer)(control, replica_peer(control, replica), question, on_follow_answered, work);
 }
 
 static void change_end(struct control *control, struct replica *replica, enum pair_state state, const char *message)

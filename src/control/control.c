@@ -123,9 +123,8 @@ uint32_t control_tick(struct control *control)
 {
 	struct replica *replica;
 
-	peer_expire(control);
 	if (control_now_ms() < control->tick_ms)
-		return TICK_MS;
+		return peer_expire(control, TICK_MS);
 	control->tick_ms = control_now_ms() + TICK_MS;
 	tokens_expire(control);
 	hold_tick(control);
@@ -138,7 +137,7 @@ uint32_t control_tick(struct control *control)
 		unit_delete_continue(control, replica); /* may free it */
 	}
 	unit_openings_continue(control);
-	return TICK_MS;
+	return peer_expire(control, TICK_MS);
 }
 
 const struct control_site *control_this_site(const struct control *control)

@@ -252,6 +252,13 @@ void control_free(struct control *control);
 void control_call(struct control *control, const struct control_request *request,
 		  void (*on_answer)(void *data, const struct control_answer *answer), void *data);
 
+/* Reads of another site, which its door answers: what it is asked and what it replies are the dialect's own, objects.
+ * control_read takes the question, and calls on_reply exactly once, with NULL when that site did not answer in 2.5 seconds, or
+ * when too many calls wait for it. The reader gives the reply to a question of a peer to its caller. */
+void control_set_reader(struct control *control, json_t *(*on_read)(void *data, const json_t *question), void *data);
+void control_read(struct control *control, const char *zone, json_t *question,
+		  void (*on_reply)(void *data, const json_t *reply), void *data);
+
 int control_list_disks(struct control *control, const struct control_filter *filter, struct control_list *out_list);
 int control_list_pairs(struct control *control, const struct control_filter *filter, struct control_list *out_list);
 int control_list_groups(struct control *control, const struct control_filter *filter, struct control_list *out_list);

@@ -147,7 +147,7 @@ void grow_pair(struct call *call, const struct disk_record *disk, const struct r
 		call_end(call, REFUSE_PEER_UNREACHABLE, "site %s is not reachable now: both disks of a pair grow, or none",
 			 replica_peer(control, pair));
 	else
-		ask_peer(control, peer->site.zone, question_of(pair->destination_disk, call->request.size), on_peer_grown, call);
+		ask_for_call(control, peer->site.zone, question_of(pair->destination_disk, call->request.size), on_peer_grown, call);
 }
 
 /* --- a pair's disks have different sizes: one side died, or the lead changed, in the middle of a growth --- */

@@ -77,6 +77,7 @@ struct waiting {
 	struct list entry;
 	uint64_t id;
 	uint64_t deadline_ms; /* asks */
+	struct peer *waited_for; /* asks: by a call, which counts as one that waits for this peer; or NULL */
 	command_done *on_command;
 	ask_done *on_ask;
 	void *data;
@@ -89,6 +90,7 @@ struct peer {
 	/* copies.c: rows it has been told of, and is being told of, since the link came up */
 	size_t told_at, telling_at, told_of;
 	uint64_t telling_round;
+	uint32_t calls; /* that wait for it */
 };
 
 /* An opening that waits until the unit its disks were in before has been closed, at most until the deadline. */
@@ -111,6 +113,13 @@ struct call {
 	bool owns_token; /* the first call with its client token */
 	bool previewed;
 	struct control_preview preview;
+	const char *from; /* zone of the peer that carried it here, or NULL; of the configuration */
+	uint32_t hops;    /* how often it has been carried */
+	/* while it is sought at the other sites of its region */
+	size_t sought;    /* peers gone through */
+	bool unreached;   /* one of them did not answer */
+	enum refusal sought_refusal;
+	char sought_text[256];
 };
 
 /* A client token, and what its call made; kept for a day. */
@@ -134,6 +143,8 @@ struct control {
 	struct list commands, asks;    /* of struct waiting */
 	struct list tokens;            /* in the order of their calls; at start in no order */
 	uint64_t token_count, tokens_looked_s;
+	json_t *(*on_read)(void *data, const json_t *question);
+	void *on_read_data;
 	uint32_t stale_count;          /* of replicas that are stale: looked at whenever a unit is opened */
 	struct list openings;          /* of struct opening: units that wait for the one before them to be closed */
 	uint64_t next_id;
@@ -177,9 +188,13 @@ struct peer *peer_find(struct control *control, const char *zone);
 void send_command(struct control *control, struct shard_command *command, command_done *on_done, void *data);
 /* Takes the JSON. */
 void ask_peer(struct control *control, const char *zone, json_t *question, ask_done *on_reply, void *data);
+/* For a call that waits for the reply: too many of them at one peer, and it is a refusal at once. The last thing to do with a
+ * call. */
+void ask_for_call(struct control *control, const char *zone, json_t *question, ask_done *on_reply, void *data);
 void tell_peer(struct control *control, const char *zone, json_t *news);
 enum refusal reply_refusal(const json_t *reply, char text[256]);
-void peer_expire(struct control *control);
+/* Gives the milliseconds until it wants to be called again, at most `most`. */
+uint32_t peer_expire(struct control *control, uint32_t most);
 /* copies.c */
 void push_replica(struct control *control, const struct replica *replica);
 /* The link has come up. */
@@ -227,9 +242,17 @@ void tokens_push(struct control *control, const struct peer *peer, const struct 
 void on_tokens(struct debt *debt, const json_t *message);
 
 /* call.c */
+/* As control_call; `from`: the peer that carried it here, or NULL. */
+void call_begin(struct control *control, const struct control_request *request, const char *from, uint32_t hops,
+		void (*on_answer)(void *data, const struct control_answer *answer), void *data);
 void call_end(struct call *call, enum refusal refusal, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void call_end_error(struct call *call, const struct error *error);
 void call_forward(struct call *call, const char *zone);
+/* What it names is not here: the other sites of its region are asked, one after the other. The refusal is for when there is no
+ * other, or when none of them has it either. */
+void call_seek(struct call *call, enum refusal refusal, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Its region is this site's, or none is given. */
+bool call_is_of_this_region(const struct call *call);
 
 /* operation_disk.c, operation_replica.c, operation_member.c, operation_site.c */
 void operate_create_disk(struct call *call);

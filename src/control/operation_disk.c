@@ -83,6 +83,23 @@ static bool create_check(struct call *call)
 	return true;
 }
 
+/* The zone says where; without one it is the region. */
+static bool create_is_here(struct call *call)
+{
+	const struct control_request *request = &call->request;
+	struct control *control = call->control;
+
+	if (request->zone[0] == 0 ? call_is_of_this_region(call) : strcmp(request->zone, control->config.site.zone) == 0)
+		return true;
+	if (request->zone[0] == 0)
+		call_seek(call, REFUSE_NO_SUCH_REGION, "there is no region %s here", request->region);
+	else if (peer_find(control, request->zone) != NULL)
+		call_forward(call, request->zone);
+	else
+		call_seek(call, REFUSE_NO_SUCH_ZONE, "site %s is no peer in this site's configuration", request->zone);
+	return false;
+}
+
 void operate_create_disk(struct call *call)
 {
 	const struct control_request *request = &call->request;
@@ -91,14 +108,7 @@ void operate_create_disk(struct call *call)
 	struct disk_record *disk;
 	struct error error;
 
-	if (request->zone[0] != 0 && strcmp(request->zone, control->config.site.zone) != 0) {
-		if (peer_find(control, request->zone) != NULL)
-			call_forward(call, request->zone);
-		else
-			call_end(call, REFUSE_NO_SUCH_ZONE, "site %s is no peer in this site's configuration", request->zone);
-		return;
-	}
-	if (!create_check(call))
+	if (!create_is_here(call) || !create_check(call))
 		return;
 	disk = memory_new(1, sizeof *disk);
 	control_make_id("d-", disk->id);
@@ -297,15 +307,23 @@ static void delete(struct call *call, struct disk_record *disk)
 	send_command(call->control, &command, on_deleted, call);
 }
 
+/* NULL: it is not here, and the call has been answered or carried over. */
+static struct disk_record *call_disk(struct call *call)
+{
+	struct disk_record *disk = call_is_of_this_region(call) ? disk_find(call->control, call->request.disk) : NULL;
+
+	if (disk == NULL)
+		call_seek(call, REFUSE_NO_SUCH_DISK, "there is no disk %s at site %s", call->request.disk,
+			  call->control->config.site.zone);
+	return disk;
+}
+
 void operate_disk(struct call *call)
 {
-	struct disk_record *disk = disk_find(call->control, call->request.disk);
+	struct disk_record *disk = call_disk(call);
 
-	if (disk == NULL) {
-		call_end(call, REFUSE_NO_SUCH_DISK, "there is no disk %s at site %s", call->request.disk,
-			 call->control->config.site.zone);
+	if (disk == NULL)
 		return;
-	}
 	memcpy(call->made_id, disk->id, sizeof call->made_id);
 	if (call->request.operation == CONTROL_ATTACH_DISK)
 		attach(call, disk);
@@ -385,13 +403,11 @@ void control_on_disk_failed(struct control *control, const char *id, int code)
 void operate_modify_disk(struct call *call)
 {
 	const struct control_request *request = &call->request;
-	struct disk_record *disk = disk_find(call->control, request->disk);
+	struct disk_record *disk = call_disk(call);
 	struct error error = { 0 };
 
-	if (disk == NULL) {
-		call_end(call, REFUSE_NO_SUCH_DISK, "there is no disk %s at this site", request->disk);
+	if (disk == NULL)
 		return;
-	}
 	if (request->name[0] != 0)
 		memcpy(disk->name, request->name, sizeof disk->name);
 	if (request->description[0] != 0)

@@ -120,7 +120,7 @@ static void member_change(struct call *call, struct replica *group, struct repli
 	memcpy(work->pair, pair->id, sizeof work->pair);
 	group->busy = pair->busy = true;
 	question = json_pack("{s:s, s:[s, s]}", "type", "settled", "ids", group->id, pair->id);
-	ask_peer(call->control, replica_peer(call->control, group), question, on_settled_answered, work);
+	ask_for_call(call->control, replica_peer(call->control, group), question, on_settled_answered, work);
 }
 
 /* "settled": which of these units are stopped here at a recovery point, wholly applied, and hold nothing else. */
@@ -197,7 +197,7 @@ void operate_member(struct call *call)
 	struct replica *pair = replica_find(control, call->request.pair, false);
 
 	if (group == NULL || pair == NULL) {
-		call_end(call, group == NULL ? REFUSE_NO_SUCH_GROUP : REFUSE_NO_SUCH_PAIR, "there is no %s %s",
+		call_seek(call, group == NULL ? REFUSE_NO_SUCH_GROUP : REFUSE_NO_SUCH_PAIR, "there is no %s %s",
 			 group == NULL ? "group" : "pair", group == NULL ? call->request.group : call->request.pair);
 		return;
 	}

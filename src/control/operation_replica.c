@@ -43,7 +43,7 @@ static bool create_is_here(struct call *call)
 	if (peer_find(control, request->zone) != NULL)
 		call_forward(call, request->zone);
 	else
-		call_end(call, REFUSE_NO_SUCH_ZONE, "site %s is no peer in this site's configuration", request->zone);
+		call_seek(call, REFUSE_NO_SUCH_ZONE, "site %s is no peer in this site's configuration", request->zone);
 	return false;
 }
 
@@ -89,7 +89,9 @@ static void on_prepared(struct control *control, void *data, const json_t *reply
 		refusal = REFUSE_STORAGE;
 		memcpy(text, error.text, sizeof text);
 	}
-	/* What the peer may have made of it goes when it shows it to us: we do not know it. */
+	/* What the peer may have made of it goes, too: now, or when it shows it to us, who do not know it. */
+	if (refusal == REFUSE_PEER_UNREACHABLE)
+		tell_peer(control, replica->destination, json_pack("{s:s, s:s}", "type", "gone", "id", replica->id));
 	replica_forget(control, replica, NULL);
 	call->made_id[0] = 0;
 	call_end(call, refusal, "%s", text);
@@ -139,7 +141,7 @@ void operate_create_pair(struct call *call)
 		call_end_error(call, &error);
 		return;
 	}
-	ask_peer(control, request->peer_zone, question, on_prepared, call);
+	ask_for_call(control, request->peer_zone, question, on_prepared, call);
 }
 
 void operate_create_group(struct call *call)
@@ -250,7 +252,7 @@ static void start(struct call *call, struct replica *replica)
 		}
 	}
 	replica->busy = true;
-	ask_peer(control, replica->destination, start_question(control, replica), on_secondary_ready, call);
+	ask_for_call(control, replica->destination, start_question(control, replica), on_secondary_ready, call);
 }
 
 /* --- stop --- */
@@ -359,7 +361,7 @@ static void on_discarded(struct control *control, void *data, const struct error
 		call_end(data, error->code == -EAGAIN ? REFUSE_INVALID_STATUS : REFUSE_STORAGE, "%s", error->text);
 }
 
-/* It is at one of the two sites; the call says which site was asked already, so that it goes over the link once. */
+/* It is at one of the two sites. */
 void operate_discard(struct call *call)
 {
 	bool is_group = call->request.operation == CONTROL_DISCARD_GROUP;
@@ -367,16 +369,15 @@ void operate_discard(struct call *call)
 	struct replica *replica = replica_find(call->control, id, is_group);
 
 	if (replica == NULL) {
-		call_end(call, is_group ? REFUSE_NO_SUCH_GROUP : REFUSE_NO_SUCH_PAIR, "there is no %s %s",
+		call_seek(call, is_group ? REFUSE_NO_SUCH_GROUP : REFUSE_NO_SUCH_PAIR, "there is no %s %s",
 			 is_group ? "group" : "pair", id);
 		return;
 	}
 	memcpy(call->made_id, replica->id, sizeof call->made_id);
 	if (replica->status.divergence_kept) {
 		unit_command(call->control, SHARD_UNIT_DISCARD, replica->id, false, on_discarded, call);
-	} else if (call->request.zone[0] == 0) {
-		memcpy(call->request.zone, replica_peer(call->control, replica), sizeof call->request.zone);
-		call_forward(call, call->request.zone);
+	} else if (call->from == NULL || strcmp(call->from, replica_peer(call->control, replica)) != 0) {
+		call_forward(call, replica_peer(call->control, replica));
 	} else {
 		call_end(call, REFUSE_INVALID_STATUS, "neither site keeps anything of a divergence of %s", id);
 	}
@@ -501,7 +502,7 @@ void operate_replica(struct call *call)
 	const struct verdict *verdict;
 
 	if (replica == NULL) {
-		call_end(call, verb->is_group ? REFUSE_NO_SUCH_GROUP : REFUSE_NO_SUCH_PAIR, "there is no %s %s",
+		call_seek(call, verb->is_group ? REFUSE_NO_SUCH_GROUP : REFUSE_NO_SUCH_PAIR, "there is no %s %s",
 			 verb->is_group ? "group" : "pair", id);
 		return;
 	}

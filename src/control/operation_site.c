@@ -23,6 +23,10 @@ void operate_limit_peer(struct call *call)
 	struct error error = { 0 };
 	char body[32];
 
+	if (!call_is_of_this_region(call)) {
+		call_seek(call, REFUSE_NO_SUCH_REGION, "there is no region %s here", call->request.region);
+		return;
+	}
 	if (peer == NULL) {
 		call_end(call, REFUSE_NO_SUCH_ZONE, "site %s is no peer in this site's configuration", call->request.zone);
 		return;

@@ -55,6 +55,17 @@ static json_t *tags_after(const struct call *call, const struct tagged *tagged)
 	return after;
 }
 
+/* False: it is not here, and the call has been answered or carried over. */
+static bool call_find(struct call *call, const char *id, struct tagged *out)
+{
+	bool may_be_here = call->request.resource != CONTROL_RESOURCE_DISK || call_is_of_this_region(call);
+
+	if (may_be_here && tagged_find(call->control, call->request.resource, id, out))
+		return true;
+	call_seek(call, REFUSE_NO_SUCH_RESOURCE, "there is no %s %s", control_resource_name(call->request.resource), id);
+	return false;
+}
+
 /* Whose work the ids are: true when it is all ours; else the call has been answered or carried over. */
 static bool ids_are_ours(struct call *call)
 {
@@ -68,11 +79,8 @@ static bool ids_are_ours(struct call *call)
 		json_t *after;
 		bool fits;
 
-		if (!tagged_find(control, call->request.resource, json_string_value(id), &tagged)) {
-			call_end(call, REFUSE_NO_SUCH_RESOURCE, "there is no %s %s", control_resource_name(call->request.resource),
-				 json_string_value(id));
+		if (!call_find(call, json_string_value(id), &tagged))
 			return false;
-		}
 		if (tagged.replica != NULL && !is_source(control, tagged.replica))
 			elsewhere = tagged.replica->source;
 		else
@@ -126,10 +134,8 @@ void operate_resource_group(struct call *call)
 	struct tagged tagged;
 	const char *id = call->request.name;
 
-	if (!tagged_find(control, call->request.resource, id, &tagged)) {
-		call_end(call, REFUSE_NO_SUCH_RESOURCE, "there is no %s %s", control_resource_name(call->request.resource), id);
+	if (!call_find(call, id, &tagged))
 		return;
-	}
 	if (tagged.replica != NULL && !is_source(control, tagged.replica)) {
 		call_forward(call, tagged.replica->source);
 		return;

@@ -9,6 +9,7 @@
 #include "control/internal.h"
 
 #define ASK_LIMIT_MS 2500u
+#define CALLS_MAX 64u /* that wait for one peer: a silent one must not take all the doors' connections */
 
 struct peer *peer_find(struct control *control, const char *zone)
 {
@@ -77,11 +78,19 @@ static void send_message(struct control *control, const char *zone, bool is_answ
 	command.u.message.bytes = json_dumps(json, JSON_COMPACT);
 	command.u.message.size = strlen(command.u.message.bytes);
 	json_decref(json);
+	if (is_answer && command.u.message.size > ENGINE_MESSAGE_MAX) { /* said at once, not left to a time limit */
+		free(command.u.message.bytes);
+		json = reply_with(REFUSE_BAD_PARAMETER, "the answer is too long for the link: ask for smaller pages");
+		send_message(control, zone, true, id, json, on_done, data);
+		return;
+	}
 	send_command(control, &command, on_done, data);
 }
 
 static void ask_end(struct control *control, struct waiting *waiting, const json_t *reply)
 {
+	if (waiting->waited_for != NULL)
+		waiting->waited_for->calls--;
 	if (waiting->on_ask != NULL)
 		waiting->on_ask(control, waiting->data, reply);
 	free(waiting);
@@ -98,19 +107,40 @@ static void on_ask_sent(struct control *control, void *data, const struct error 
 		ask_end(control, waiting, NULL);
 }
 
-void ask_peer(struct control *control, const char *zone, json_t *question, ask_done *on_reply, void *data)
+static void ask(struct control *control, const char *zone, json_t *question, struct peer *waited_for, ask_done *on_reply, void *data)
 {
-	struct waiting *waiting;
-	uint64_t *id;
+	struct waiting *waiting = waiting_new(control, &control->asks, data);
+	uint64_t *id = memory_new(1, sizeof *id);
 
-	if (hold_question(control, zone, question, on_reply, data))
-		return;
-	waiting = waiting_new(control, &control->asks, data);
-	id = memory_new(1, sizeof *id);
+	waiting->waited_for = waited_for;
 	waiting->on_ask = on_reply;
 	waiting->deadline_ms = control_now_ms() + ASK_LIMIT_MS;
 	*id = waiting->id;
 	send_message(control, zone, false, waiting->id, question, on_ask_sent, id);
+}
+
+void ask_peer(struct control *control, const char *zone, json_t *question, ask_done *on_reply, void *data)
+{
+	if (!hold_question(control, zone, question, on_reply, data))
+		ask(control, zone, question, NULL, on_reply, data);
+}
+
+void ask_for_call(struct control *control, const char *zone, json_t *question, ask_done *on_reply, void *data)
+{
+	struct peer *peer = peer_find(control, zone);
+
+	if (hold_question(control, zone, question, on_reply, data))
+		return;
+	if (peer == NULL || peer->calls >= CALLS_MAX) {
+		json_t *refusal = reply_with(REFUSE_PEER_UNREACHABLE, "too many calls wait for the other site");
+
+		json_decref(question);
+		on_reply(control, data, refusal);
+		json_decref(refusal);
+		return;
+	}
+	peer->calls++;
+	ask(control, zone, question, peer, on_reply, data);
 }
 
 void tell_peer(struct control *control, const char *zone, json_t *news)
@@ -118,7 +148,7 @@ void tell_peer(struct control *control, const char *zone, json_t *news)
 	ask_peer(control, zone, news, NULL, NULL);
 }
 
-void peer_expire(struct control *control)
+uint32_t peer_expire(struct control *control, uint32_t most)
 {
 	uint64_t now = control_now_ms();
 
@@ -127,10 +157,11 @@ void peer_expire(struct control *control)
 		struct waiting *waiting = container_of(control->asks.next, struct waiting, entry);
 
 		if (waiting->deadline_ms > now)
-			return;
+			return waiting->deadline_ms - now < most ? (uint32_t)(waiting->deadline_ms - now) : most;
 		list_remove(&waiting->entry);
 		ask_end(control, waiting, NULL);
 	}
+	return most;
 }
 
 /* --- what the peer sends --- */
@@ -204,13 +235,57 @@ static void on_forwarded_answer(void *data, const struct control_answer *answer)
 static void on_call(struct debt *debt, const json_t *message)
 {
 	struct control_request request;
+	json_int_t hops = json_integer_value(json_object_get(message, "hops"));
 
 	if (!request_from_json(json_object_get(message, "request"), &request)) {
 		debt_pay(debt, REFUSE_BAD_PARAMETER, "the forwarded request is damaged");
 		return;
 	}
-	control_call(debt->control, &request, on_forwarded_answer, debt);
+	call_begin(debt->control, &request, peer_find(debt->control, debt->peer)->site.zone, hops > 0 ? (uint32_t)hops : 1,
+		   on_forwarded_answer, debt);
 	control_request_clear(&request);
+}
+
+/* "read": what the door gives for it; control/ does not look into it. */
+static void on_question(struct debt *debt, const json_t *message)
+{
+	struct control *control = debt->control;
+
+	if (control->on_read == NULL)
+		debt_pay(debt, REFUSE_INTERNAL, "nobody reads here");
+	else
+		debt_pay_with(debt, control->on_read(control->on_read_data, json_object_get(message, "question")));
+}
+
+void control_set_reader(struct control *control, json_t *(*on_read)(void *data, const json_t *question), void *data)
+{
+	control->on_read = on_read;
+	control->on_read_data = data;
+}
+
+struct reading {
+	void (*on_reply)(void *data, const json_t *reply);
+	void *data;
+};
+
+static void on_read_reply(struct control *control, void *data, const json_t *reply)
+{
+	struct reading *reading = data;
+	char text[256];
+
+	(void)control;
+	reading->on_reply(reading->data, reply_refusal(reply, text) == REFUSE_PEER_UNREACHABLE ? NULL : reply);
+	free(reading);
+}
+
+void control_read(struct control *control, const char *zone, json_t *question,
+		  void (*on_reply)(void *data, const json_t *reply), void *data)
+{
+	struct reading *reading = memory_new(1, sizeof *reading);
+
+	reading->on_reply = on_reply;
+	reading->data = data;
+	ask_for_call(control, zone, json_pack("{s:s, s:o}", "type", "read", "question", question), on_read_reply, reading);
 }
 
 /* Takes over the peer's copy when it is the newer one. Gives the record, or NULL when it is not of these two sites. */
@@ -374,7 +449,9 @@ static void on_gone(struct debt *debt, const json_t *message)
 	const char *id = json_string_value(json_object_get(message, "id"));
 	struct replica *replica = id == NULL ? NULL : unit_owner(control, id);
 
-	if (replica != NULL) {
+	if (replica != NULL && replica->version == 0) { /* prepared and never made: nothing has begun here, its disk is free */
+		replica_forget(control, replica, NULL);
+	} else if (replica != NULL) {
 		replica_set_state(control, replica, PAIR_DELETING, "");
 		replica->peer_gone = true;
 		unit_delete_continue(control, replica);
@@ -388,8 +465,7 @@ static const struct {
 } handlers[] = {
 	{ "call", on_call }, { "prepare", on_prepare }, { "start", on_start }, { "put", on_put }, { "gone", on_gone },
 	{ "follow", on_follow }, { "grow", on_grow }, { "settled", on_settled },
-	{ "versions", on_versions },
-	{ "tokens", on_tokens },
+	{ "versions", on_versions }, { "tokens", on_tokens }, { "read", on_question },
 };
 
 void control_on_message(struct control *control, const char *peer, bool is_answer, uint64_t id, const void *bytes, size_t size)

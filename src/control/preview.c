@@ -184,5 +184,5 @@ void operate_preview(struct call *call)
 	json_object_set_new(question, "type", json_string("follow"));
 	json_object_set_new(question, "id", json_string(replica->id));
 	json_object_set_new(question, "mode", json_string("ask"));
-	ask_peer(control, replica_peer(control, replica), question, on_asked, call);
+	ask_for_call(control, replica_peer(control, replica), question, on_asked, call);
 }
