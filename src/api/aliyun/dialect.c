@@ -1,5 +1,5 @@
 /* The door: who calls, what for, and the answer's form. Changes are answered when control/ has decided, which may be later; reads
- * at once. */
+ * at once, unless they are of another site (carry.c). */
 #include <microhttpd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,13 +29,19 @@ struct call {
 	struct auth_caller caller; /* key_id: as given; the rest: of a key that there is */
 	bool known;                /* its signature was right */
 	struct aliyun_error error;
+	/* of a read that others are asked for */
+	json_t *here;     /* what this site would answer, or NULL: the error */
+	json_t *there;    /* what they have answered, or NULL */
+	size_t next_peer;
+	bool unreached;   /* one of them did not answer */
 };
 
 static void call_free(struct call *call)
 {
 	auth_caller_clear(&call->caller);
-	json_decref(call->error.detail);
-	free(call->error.tail);
+	aliyun_error_clear(&call->error);
+	json_decref(call->here);
+	json_decref(call->there);
 	list_remove(&call->link);
 	free(call);
 }
@@ -50,12 +56,13 @@ struct aliyun *aliyun_new(const struct aliyun_config *config)
 	for (size_t i = 0; i < 2; i++)
 		if (config->nbd_uris[i] != NULL)
 			snprintf(aliyun->nbd_uris[i], sizeof(aliyun->nbd_uris[i]), "%s", config->nbd_uris[i]);
+	control_set_reader(config->control, aliyun_on_read, aliyun);
 	return aliyun;
 }
 
 void aliyun_free(struct aliyun *aliyun)
 {
-	/* Calls that control/ had not answered when it ended. */
+	/* Calls that control/ had not answered when it ended; it ends first. */
 	list_for_each(entry, &aliyun->calls)
 		call_free(container_of(entry, struct call, link));
 	free(aliyun);
@@ -241,12 +248,104 @@ static bool call_check_regions(struct call *call, const struct control_request *
 	return true;
 }
 
+/* --- reads --- */
+
+static void call_answer_read(struct call *call, json_t *members)
+{
+	if (members == NULL) {
+		call_refuse(call);
+		return;
+	}
+	aliyun_error_clear(&call->error); /* of this site, which does not have what another has */
+	call_accept(call, json_incref(members), NULL);
+}
+
+static void call_read_on(struct call *call);
+
+/* What it gives is kept; the first of several, unless they are rows to be put together. */
+static void call_take_reply(struct call *call, const json_t *reply)
+{
+	json_t *members = json_object_get(reply, "members");
+	json_t *error = json_object_get(reply, "error");
+	const char *code = json_string_value(json_array_get(error, 1)), *message = json_string_value(json_array_get(error, 2));
+	json_int_t refusal = json_integer_value(json_object_get(reply, "refusal"));
+
+	if (json_is_object(members)) {
+		if (call->there == NULL || !aliyun_merge(call->there, members)) {
+			json_decref(call->there);
+			call->there = json_incref(members);
+		}
+		return;
+	}
+	aliyun_error_clear(&call->error);
+	if (code != NULL && message != NULL)
+		aliyun_fail(&call->error, (unsigned)json_integer_value(json_array_get(error, 0)), code, "%s", message);
+	else
+		aliyun_refuse(&call->error, call->operation->product,
+			      refusal > 0 && refusal < REFUSALS ? (enum refusal)refusal : REFUSE_INTERNAL,
+			      "The other site cannot answer this: the answer is too long, or the site is older than this one.");
+}
+
+static void call_on_read(void *data, const json_t *reply)
+{
+	struct call *call = data;
+
+	if (reply == NULL) {
+		call->unreached = true; /* there is no time to wait for another */
+		call->next_peer = SIZE_MAX;
+	} else {
+		call_take_reply(call, reply);
+	}
+	call_read_on(call);
+}
+
+/* The next site that may know; when there is none, the answer from what they have given. */
+static void call_read_on(struct call *call)
+{
+	struct control *control = call->aliyun->control;
+	const struct control_site *site;
+	uint64_t limit;
+	bool linked;
+
+	while (call->next_peer != SIZE_MAX && (site = control_peer(control, call->next_peer, &linked, &limit)) != NULL) {
+		call->next_peer++;
+		if (!aliyun_may_know(site, call->request) || aliyun_is_complete(call->operation, call->request, call->there))
+			continue;
+		if (linked) {
+			control_read(control, site->zone, aliyun_question(call->operation, call->request), call_on_read, call);
+			return;
+		}
+		call->unreached = true;
+	}
+	if (!call->unreached || aliyun_is_complete(call->operation, call->request, call->there)) {
+		call_answer_read(call, call->there != NULL ? call->there : call->error.status != 0 ? NULL : call->here);
+	} else if (call->here != NULL && aliyun_has_copy(call->operation, call->request)) {
+		call_answer_read(call, call->here);
+	} else {
+		aliyun_error_clear(&call->error);
+		aliyun_refuse(&call->error, call->operation->product, REFUSE_PEER_UNREACHABLE,
+			      "The site that knows this does not answer now.");
+		call_refuse(call);
+	}
+}
+
+static void call_read(struct call *call)
+{
+	call->here = call->operation->read(call->aliyun, call->request, &call->error);
+	if (aliyun_is_answered_here(call->aliyun, call->operation, call->request, call->here, &call->error)) {
+		call_answer_read(call, call->here);
+		return;
+	}
+	if (aliyun_has_rows(call->here)) /* to which others' are added */
+		call->there = json_deep_copy(call->here);
+	call_read_on(call);
+}
+
 void aliyun_on_request(void *data, struct http_request *request)
 {
 	struct aliyun *aliyun = data;
 	struct call *call = memory_new(1, sizeof(*call));
 	struct control_request change;
-	json_t *members;
 
 	call->aliyun = aliyun;
 	call->request = request;
@@ -262,11 +361,7 @@ void aliyun_on_request(void *data, struct http_request *request)
 		return;
 	}
 	if (call->operation->read != NULL) {
-		members = call->operation->read(aliyun, request, &call->error);
-		if (members == NULL)
-			call_refuse(call);
-		else
-			call_accept(call, members, NULL);
+		call_read(call);
 		return;
 	}
 	if (aliyun_read_request(call->operation, request, &change, &call->error) && call_check_regions(call, &change))

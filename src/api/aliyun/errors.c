@@ -2,6 +2,7 @@
  * refusal lacks its line. */
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "api/aliyun/internal.h"
 #include "base/text.h"
@@ -80,6 +81,13 @@ bool aliyun_fail(struct aliyun_error *error, unsigned status, const char *code, 
 	va_end(arguments);
 	text_clean(error->message);
 	return false;
+}
+
+void aliyun_error_clear(struct aliyun_error *error)
+{
+	json_decref(error->detail);
+	free(error->tail);
+	*error = (struct aliyun_error){ 0 };
 }
 
 void aliyun_refuse(struct aliyun_error *error, enum aliyun_product product, enum refusal refusal, const char *text)

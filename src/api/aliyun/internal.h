@@ -91,6 +91,27 @@ const struct aliyun_operation *aliyun_find_operation(enum aliyun_product product
 bool aliyun_read_request(const struct aliyun_operation *operation, const struct http_request *request,
 			 struct control_request *out_request, struct aliyun_error *error);
 
+/* --- carry.c: reads that another site has to answer --- */
+
+/* Whether what this site gives for a read (`answer`; NULL: only the error) is all there is to say. */
+bool aliyun_is_answered_here(struct aliyun *aliyun, const struct aliyun_operation *operation, const struct http_request *request,
+			     json_t *answer, const struct aliyun_error *error);
+/* Whether the read may be that site's to answer, and what it is asked. */
+bool aliyun_may_know(const struct control_site *site, const struct http_request *request);
+json_t *aliyun_question(const struct aliyun_operation *operation, const struct http_request *request);
+/* The reader for control_set_reader (data: the struct aliyun). */
+json_t *aliyun_on_read(void *data, const json_t *question);
+/* Has all that is named been found? */
+bool aliyun_is_complete(const struct aliyun_operation *operation, const struct http_request *request, json_t *answer);
+/* Rows of disks, to which those of another site are added; false when the answer is not of that kind. */
+bool aliyun_has_rows(json_t *answer);
+bool aliyun_merge(json_t *answer, json_t *more);
+/* When the other site does not answer: is what is here as good? */
+bool aliyun_has_copy(const struct aliyun_operation *operation, const struct http_request *request);
+
+/* As if nothing had failed. */
+void aliyun_error_clear(struct aliyun_error *error);
+
 /* A parameter that must be there. NULL with the error. */
 const char *aliyun_need(const struct http_request *request, const char *name, struct aliyun_error *error);
 /* A whole number between the two; `otherwise` when the parameter is missing. */

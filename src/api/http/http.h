@@ -52,6 +52,12 @@ const char *http_request_parameter(const struct http_request *request, const cha
 #define HTTP_SOURCE_SIZE 64
 void http_request_source(const struct http_request *request, char out[HTTP_SOURCE_SIZE]);
 
+/* A request that came another way than by HTTP, of parameters only: read as any, and dropped instead of answered. */
+struct http_request *http_request_make(void);
+/* Copies the two. */
+int http_request_put(struct http_request *request, const char *name, const char *value);
+void http_request_drop(struct http_request *request);
+
 /* Sends the answer (copied) and gives the request back. `type` is the content type. */
 void http_request_answer(struct http_request *request, unsigned status, const char *type, const char *body, size_t size);
 

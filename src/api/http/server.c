@@ -277,7 +277,7 @@ const char *http_request_path(const struct http_request *request)
 
 const char *http_request_header(const struct http_request *request, const char *name)
 {
-	return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
+	return request->connection == NULL ? NULL : MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
 }
 
 const char *http_request_body(const struct http_request *request, size_t *out_size)
@@ -325,6 +325,24 @@ void http_request_source(const struct http_request *request, char out[HTTP_SOURC
 		inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)info->client_addr)->sin_addr, out, HTTP_SOURCE_SIZE);
 	else if (info->client_addr->sa_family == AF_INET6)
 		inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)info->client_addr)->sin6_addr, out, HTTP_SOURCE_SIZE);
+}
+
+struct http_request *http_request_make(void)
+{
+	struct http_request *request = memory_new(1, sizeof(*request));
+
+	list_init(&request->link);
+	return request;
+}
+
+int http_request_put(struct http_request *request, const char *name, const char *value)
+{
+	return http_parameters_add(&request->parameters, name, strlen(name), value, strlen(value));
+}
+
+void http_request_drop(struct http_request *request)
+{
+	request_free(request);
 }
 
 void http_request_answer(struct http_request *request, unsigned status, const char *type, const char *body, size_t size)
