@@ -117,6 +117,7 @@ static void on_forwarded(struct control *control, void *data, const json_t *repl
 	enum refusal refusal = reply_refusal(reply, text);
 
 	(void)control;
+	call->previewed = preview_from_json(json_object_get(reply, "preview"), &call->preview);
 	if (id != NULL)
 		snprintf(call->made_id, sizeof call->made_id, "%s", id);
 	call_end(call, refusal, "%s", text);

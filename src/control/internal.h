@@ -224,6 +224,9 @@ bool tags_match(const json_t *tags, json_t *wanted);
 
 /* preview.c */
 void operate_preview(struct call *call);
+/* Over the link, with the answer to a call that was carried. */
+json_t *preview_to_json(const struct control_preview *preview);
+bool preview_from_json(const json_t *json, struct control_preview *out_preview);
 void preview_tell(struct control *control, const struct replica *replica, json_t *reply);
 
 /* list.c: the group of a pair that is in one, else itself. */

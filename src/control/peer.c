@@ -229,6 +229,8 @@ static void on_forwarded_answer(void *data, const struct control_answer *answer)
 	json_t *reply = reply_with(answer->refusal, answer->text);
 
 	json_object_set_new(reply, "id", json_string(answer->id));
+	if (answer->preview != NULL)
+		json_object_set_new(reply, "preview", preview_to_json(answer->preview));
 	debt_pay_with(debt, reply);
 }
 

@@ -1,5 +1,6 @@
 /* Preview: what a change of sides would cost if it were asked for now. Nothing is changed. Either site can be asked: what only
- * the other one knows is asked for over the link, and left out when it does not answer. */
+ * the other one knows is asked for over the link, and left out when it does not answer. A third site carries the call to one of
+ * them. */
 #include <string.h>
 
 #include "base/memory.h"
@@ -107,15 +108,71 @@ static void cost_cancel(struct control_cost *cost, const struct side *source, co
 	cost_return(cost, source, destination);
 }
 
+static const char *const operations[CONTROL_COSTS_MAX] = { "failover", "switchover", "reprotect", "cancel" };
+
+static json_t *cost_to_json(const struct control_cost *cost)
+{
+	return json_pack("{s:s, s:b, s:I, s:b, s:I, s:b, s:I, s:s}", "operation", cost->operation, "bytes_known", cost->bytes_known,
+			 "move_bytes", (json_int_t)cost->move_bytes, "time_known", cost->time_known, "expected_ms",
+			 (json_int_t)cost->expected_ms, "set_aside_known", cost->set_aside_known, "set_aside_bytes",
+			 (json_int_t)cost->set_aside_bytes, "set_aside_zone", cost->set_aside_zone);
+}
+
+static bool cost_from_json(const json_t *json, struct control_cost *out)
+{
+	const char *operation = json_string_value(json_object_get(json, "operation"));
+	const char *zone = json_string_value(json_object_get(json, "set_aside_zone"));
+
+	for (size_t i = 0; operation != NULL && i < CONTROL_COSTS_MAX; i++) {
+		if (strcmp(operations[i], operation) == 0)
+			out->operation = operations[i];
+	}
+	out->bytes_known = json_is_true(json_object_get(json, "bytes_known"));
+	out->move_bytes = number(json, "move_bytes");
+	out->time_known = json_is_true(json_object_get(json, "time_known"));
+	out->expected_ms = number(json, "expected_ms");
+	out->set_aside_known = json_is_true(json_object_get(json, "set_aside_known"));
+	out->set_aside_bytes = number(json, "set_aside_bytes");
+	text_copy(out->set_aside_zone, sizeof out->set_aside_zone, zone == NULL ? "" : zone);
+	return out->operation != NULL;
+}
+
+json_t *preview_to_json(const struct control_preview *preview)
+{
+	json_t *costs = json_array();
+
+	for (uint32_t i = 0; i < preview->cost_count; i++)
+		json_array_append_new(costs, cost_to_json(&preview->costs[i]));
+	return json_pack("{s:I, s:I, s:s, s:b, s:o}", "recovery_ms", (json_int_t)preview->recovery_ms, "recovery_age_ms",
+			 (json_int_t)preview->recovery_age_ms, "peer_zone", preview->peer_zone, "peer_answered",
+			 preview->peer_answered, "costs", costs);
+}
+
+bool preview_from_json(const json_t *json, struct control_preview *out)
+{
+	const char *zone = json_string_value(json_object_get(json, "peer_zone"));
+	const json_t *costs = json_object_get(json, "costs");
+
+	memset(out, 0, sizeof *out);
+	out->recovery_ms = number(json, "recovery_ms");
+	out->recovery_age_ms = number(json, "recovery_age_ms");
+	text_copy(out->peer_zone, sizeof out->peer_zone, zone == NULL ? "" : zone);
+	out->peer_answered = json_is_true(json_object_get(json, "peer_answered"));
+	for (size_t i = 0; i < json_array_size(costs) && i < CONTROL_COSTS_MAX; i++) {
+		if (cost_from_json(json_array_get(costs, i), &out->costs[out->cost_count]))
+			out->cost_count++;
+	}
+	return json_is_object(json);
+}
+
 static void preview_end(struct call *call, const struct replica *replica, const struct side *there)
 {
 	static const struct {
-		const char *name;
 		enum pair_verb verb;
 		void (*fill)(struct control_cost *cost, const struct side *source, const struct side *destination);
-	} rows[CONTROL_COSTS_MAX] = {
-		{ "failover", PAIR_VERB_FAILOVER, cost_failover }, { "switchover", PAIR_VERB_SWITCHOVER, cost_switchover },
-		{ "reprotect", PAIR_VERB_REPROTECT, cost_reprotect }, { "cancel", PAIR_VERB_REPROTECT, cost_cancel },
+	} rows[CONTROL_COSTS_MAX] = { /* as `operations` */
+		{ PAIR_VERB_FAILOVER, cost_failover }, { PAIR_VERB_SWITCHOVER, cost_switchover },
+		{ PAIR_VERB_REPROTECT, cost_reprotect }, { PAIR_VERB_REPROTECT, cost_cancel },
 	};
 	struct control *control = call->control;
 	struct side here = side_here(control, replica);
@@ -136,7 +193,7 @@ static void preview_end(struct call *call, const struct replica *replica, const 
 		if (verdict->kind != ACCEPT || (rows[i].verb == PAIR_VERB_FAILOVER &&
 		    (replica->state == PAIR_FAILOVERED || replica->status.recovery_epoch == 0)))
 			continue;
-		cost->operation = rows[i].name;
+		cost->operation = operations[i];
 		rows[i].fill(cost, at_source ? &here : there, at_source ? there : &here);
 		preview->cost_count++;
 	}
@@ -167,7 +224,7 @@ void operate_preview(struct call *call)
 	json_t *question;
 
 	if (replica == NULL) {
-		call_end(call, is_group ? REFUSE_NO_SUCH_GROUP : REFUSE_NO_SUCH_PAIR, "there is no %s %s",
+		call_seek(call, is_group ? REFUSE_NO_SUCH_GROUP : REFUSE_NO_SUCH_PAIR, "there is no %s %s",
 			 is_group ? "group" : "pair", id);
 		return;
 	}

@@ -556,3 +556,49 @@ def test_two_zones_of_one_region(two_zones):
     wait_status("Pair", pair, "gone", a, b)
     call("DeleteDisk", ECS, DiskId=other)
     assert disk_ids(b) == set()
+
+
+# --- three sites, two of them in one region
+
+
+def test_a_region_with_two_sites(tmp_path):
+    """What is named is found at whichever of the region's sites has it, also what this site holds no copy of."""
+    sites = [Site(tmp_path / name, region) for name, region in (("a", "north"), ("b", "south"), ("c", "south"))]
+    sites[2].zone = "south-b"
+    for one in sites:
+        one.configure([other for other in sites if other is not one])
+    a, b, c = sites
+    try:
+        for one in sites:
+            one.start()
+        wait_linked(*sites)
+        call = Elsewhere(a, "south")
+        pair, first, second = make_pair(b, b, c)
+        it = {"ReplicaPairId": pair}
+        assert a.pairs() == []
+        for disk in (first, second):
+            call("ModifyDiskAttribute", ECS, DiskId=disk.id, DiskName="renamed")
+            assert disk.row()["DiskName"] == "renamed"
+        rows = call("DescribeDisks", ECS, DiskIds=json.dumps([second.id, first.id]))["Disks"]["Disk"]
+        assert {row["DiskId"]: row["ZoneId"] for row in rows} == {first.id: b.zone, second.id: c.zone}
+        call("StartDiskReplicaPair", **it)
+        wait_status("Pair", pair, "normal", b, c)
+        assert [row["Status"] for row in call("DescribeDiskReplicaPairs", PairIds=pair)["ReplicaPairs"]] == ["normal"]
+        assert call("DescribeDiskReplicaPairProgress", **it)["Progress"] == 100
+        preview, theirs = call("PreviewDiskReplicaPair", **it), b.call("PreviewDiskReplicaPair", **it)
+        assert preview["PeerZoneId"] == theirs["PeerZoneId"] == c.zone and preview["PeerAnswered"]
+        assert [row["Operation"] for row in preview["Operations"]] == [row["Operation"] for row in theirs["Operations"]] != []
+        call("FailoverDiskReplicaPair", **it)  # from a to b, who knows that it is c's work
+        wait_status("Pair", pair, "failovered", b, c)
+        assert call.refused("DeleteDisk", ECS, DiskId="d-unknown") == (404, "InvalidDiskId.NotFound")
+        assert call.refused("StopDiskReplicaPair", ReplicaPairId="pair-unknown") == (404, "NoSuchResource")
+        c.kill()
+        until("the link is seen to be down", lambda: a.linked() == [b.zone])
+        assert call("DescribeDisks", ECS, DiskIds=json.dumps([first.id]))["TotalCount"] == 1
+        assert call.refused("DescribeDisks", ECS, DiskIds=json.dumps([first.id, second.id])) == GONE
+        assert call.refused("ModifyDiskAttribute", ECS, DiskId=second.id, DiskName="again") == GONE
+        # A new disk needs no particular zone.
+        assert call("CreateDisk", ECS, OffsiteSizeBytes=MIB)["DiskId"] in disk_ids(b)
+    finally:
+        for one in sites:
+            one.close()
