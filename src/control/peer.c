@@ -107,7 +107,8 @@ static void on_ask_sent(struct control *control, void *data, const struct error 
 		ask_end(control, waiting, NULL);
 }
 
-static void ask(struct control *control, const char *zone, json_t *question, struct peer *waited_for, ask_done *on_reply, void *data)
+static void ask(struct control *control, const char *zone, json_t *question, struct peer *waited_for, ask_done *on_reply,
+		void *data)
 {
 	struct waiting *waiting = waiting_new(control, &control->asks, data);
 	uint64_t *id = memory_new(1, sizeof *id);
