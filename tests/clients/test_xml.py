@@ -4,7 +4,7 @@ import urllib.error
 import urllib.request
 import xml.etree.ElementTree as tree
 
-from offsite import MIB, signed
+from offsite import MIB, http, signed
 
 
 def call(site, action, version="2021-07-30", **parameters):
@@ -34,3 +34,24 @@ def test_errors_are_xml_too(site):
     assert (status, kind, root.tag, root.findtext("Code")) == (404, "text/xml;charset=utf-8", "Error", "NoSuchResource")
     assert root.findtext("RequestId") and root.findtext("HostId") and root.findtext("Message")
     assert call(site, "NoSuchAction")[2].findtext("Code") == "InvalidAction.NotFound"
+
+
+def test_version_1_without_a_format_is_xml(site):
+    """That is the form's default there; whoever asks for JSON gets it, and whoever does not sign."""
+    parameters = {"Action": "DescribeRegions", "Version": "2021-07-30"}
+    keys = site.key["access_key_id"], site.key["access_key_secret"]
+    for form, first in ((None, b"<"), ("XML", b"<"), ("JSON", b"{"), ("json", b"{")):
+        status, body = http(site.url(signed({**parameters, "Format": form}, *keys)))
+        assert (status, body[:1]) == (200, first), form
+    assert http(site.url("Action=DescribeRegions"))[1][:1] == b"{"
+
+
+def test_texts_come_back_as_they_were(site):
+    text = "a\rb\r\nc\td ]]> \u00e9"
+    site.make_disk(MIB, Description=text)
+    row, = call(site, "DescribeDisks", version="2014-05-26")[2].findall("Disks/Disk")
+    assert row.findtext("Description") == text
+    # What XML has no way to say: two characters go, the others are seen to be missing.
+    site.call("ModifyDiskAttribute", DiskId=row.findtext("DiskId"), Description="a\ufffeb\uffffc\x01d\ufffd")
+    row, = call(site, "DescribeDisks", version="2014-05-26")[2].findall("Disks/Disk")
+    assert row.findtext("Description") == "abc?d\ufffd"

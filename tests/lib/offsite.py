@@ -37,7 +37,9 @@ OFFSITED = BUILD / "src" / "daemon" / "offsited"
 OFFSITE = BUILD / "src" / "cli" / "offsite"
 LIMIT_S = 30
 SECRET = "a secret that both sites share"
-ECS_ACTIONS = ("CreateDisk", "DescribeDisks", "AttachDisk", "DetachDisk", "DeleteDisk", "ResizeDisk")
+ECS_ACTIONS = ("CreateDisk", "DescribeDisks", "AttachDisk", "DetachDisk", "DeleteDisk", "ResizeDisk",
+               "ModifyDiskAttribute", "DescribeZones", "RunInstances", "DescribeInstances", "DeleteInstance",
+               "DeleteInstances")
 MIB = 1 << 20
 
 
@@ -88,12 +90,14 @@ def encode(text):
 
 
 def signed(parameters, key_id, secret, verb="GET", clock_s=0):
-    """The query of a call with signature version 1, complete. clock_s: how far the site's clock is ahead of ours."""
+    """The query of a call with signature version 1, complete; a parameter that is None is left out.
+    clock_s: how far the site's clock is ahead of ours."""
     now = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=clock_s)
     query = {"Format": "JSON", "AccessKeyId": key_id, "SignatureMethod": "HMAC-SHA1", "SignatureVersion": "1.0",
              "SignatureNonce": str(uuid.uuid4()),
              "Timestamp": now.strftime("%Y-%m-%dT%H:%M:%SZ")}
-    query.update({name: str(value) for name, value in parameters.items()})
+    query.update(parameters)
+    query = {name: str(value) for name, value in query.items() if value is not None}
     canonical = "&".join(f"{encode(name)}={encode(query[name])}" for name in sorted(query))
     digest = hmac.new((secret + "&").encode(), f"{verb}&%2F&{encode(canonical)}".encode(), hashlib.sha1).digest()
     return canonical + "&Signature=" + encode(base64.b64encode(digest).decode())
@@ -296,7 +300,7 @@ class Site:
 
     def linked(self):
         """Zones of the peers this site is linked with now."""
-        regions = self.call("DescribeRegions")["Regions"]
+        regions = self.call("DescribeRegions", RegionId="")["Regions"]
         zones = [zone for region in regions for zone in region["Zones"]]
         return [zone["ZoneId"] for zone in zones if zone.get("Offsite", {}).get("Linked") and zone["ZoneId"] != self.zone]
 

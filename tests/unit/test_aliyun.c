@@ -212,6 +212,19 @@ static void test_signature_3_refusals(void **state)
 	request_free(request);
 }
 
+static void test_xml_numbers(void **state)
+{
+	json_t *members = json_pack("{s:f, s:f, s:f, s:I}", "tenth", 0.1, "long", 1234567890.123, "third", 1.0 / 3, "whole",
+				    (json_int_t)INT64_MAX);
+	char *text = aliyun_xml("r", members);
+
+	(void)state;
+	assert_non_null(strstr(text, "<tenth>0.1</tenth><long>1234567890.123</long>"));
+	assert_non_null(strstr(text, "<third>0.3333333333333333</third><whole>9223372036854775807</whole>"));
+	free(text);
+	json_decref(members);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -219,6 +232,7 @@ int main(void)
 		cmocka_unit_test(test_signature_3_vectors), cmocka_unit_test(test_signature_3_refusals),
 		cmocka_unit_test(test_refusals), cmocka_unit_test(test_actions), cmocka_unit_test(test_form),
 		cmocka_unit_test(test_xml), cmocka_unit_test(test_lists),
+		cmocka_unit_test(test_xml_numbers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

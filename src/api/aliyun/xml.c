@@ -1,6 +1,7 @@
 /* Answers as XML: the JSON members as elements of the same names. An array is its element repeated, without a wrapper, which
  * gives both EBS's bare lists and ECS's wrapped ones. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "api/aliyun/canonical.h"
@@ -21,7 +22,7 @@ static size_t no_character(const char *string)
 	return strncmp(string, "\xef\xbf\xbe", 3) == 0 || strncmp(string, "\xef\xbf\xbf", 3) == 0 ? 3 : 0;
 }
 
-/* What XML does not have becomes '?'. */
+/* What XML does not have becomes '?'; a carriage return as it is would be read as a line feed. */
 static void append_escaped(struct text *text, const char *string)
 {
 	size_t skipped;
@@ -38,12 +39,26 @@ static void append_escaped(struct text *text, const char *string)
 			append(text, "&gt;");
 		else if (*string == '"')
 			append(text, "&quot;");
+		else if (*string == '\r')
+			append(text, "&#13;");
 		else
 			text_append(text, string, 1);
 	}
 }
 
 static void append_members(struct text *text, json_t *object);
+
+/* The shortest that is read back as the same number. */
+static void append_real(struct text *text, double real)
+{
+	char number[40];
+	int digits = 15;
+
+	do
+		snprintf(number, sizeof(number), "%.*g", digits, real);
+	while (digits++ < 17 && strtod(number, NULL) != real);
+	append(text, number);
+}
 
 static void append_element(struct text *text, const char *name, json_t *value)
 {
@@ -60,8 +75,7 @@ static void append_element(struct text *text, const char *name, json_t *value)
 		snprintf(number, sizeof(number), "%lld", (long long)json_integer_value(value));
 		append(text, number);
 	} else if (json_is_real(value)) {
-		snprintf(number, sizeof(number), "%g", json_real_value(value));
-		append(text, number);
+		append_real(text, json_real_value(value));
 	} else if (json_is_boolean(value)) {
 		append(text, json_is_true(value) ? "true" : "false");
 	}
