@@ -31,7 +31,8 @@ const char *control_operation_name(enum control_operation operation)
 		[CONTROL_CREATE_GROUP] = "create group", [CONTROL_ADD_PAIR] = "add pair",
 		[CONTROL_REMOVE_PAIR] = "remove pair", [CONTROL_START_GROUP] = "start group",
 		[CONTROL_STOP_GROUP] = "stop group", [CONTROL_FAILOVER_GROUP] = "fail over group",
-		[CONTROL_DELETE_GROUP] = "delete group",
+		[CONTROL_DELETE_GROUP] = "delete group", [CONTROL_RUN_INSTANCES] = "run instances",
+		[CONTROL_DELETE_INSTANCES] = "delete instances",
 	};
 
 	return operation < CONTROL_OPERATIONS ? names[operation] : "?";
@@ -54,6 +55,7 @@ static void (*const operations[CONTROL_OPERATIONS])(struct call *call) = {
 	[CONTROL_CREATE_GROUP] = operate_create_group, [CONTROL_ADD_PAIR] = operate_member,
 	[CONTROL_REMOVE_PAIR] = operate_member, [CONTROL_START_GROUP] = operate_replica, [CONTROL_STOP_GROUP] = operate_replica,
 	[CONTROL_FAILOVER_GROUP] = operate_replica, [CONTROL_DELETE_GROUP] = operate_replica,
+	[CONTROL_RUN_INSTANCES] = operate_run_instances, [CONTROL_DELETE_INSTANCES] = operate_delete_instances,
 };
 
 /* --- calls --- */
@@ -94,6 +96,7 @@ void call_end(struct call *call, enum refusal refusal, const char *format, ...)
 	if (call->owns_token)
 		token_end(call, refusal == REFUSE_NONE);
 	snprintf(answer.id, sizeof answer.id, "%s", call->made_id);
+	answer.amount = call->request.amount == 0 ? 1 : call->request.amount;
 	log_event(LOG_INFO, "control.call", "operation=\"%s\" id=%s refusal=%s text=\"%s\"",
 		  control_operation_name(call->request.operation), answer.id[0] != 0 ? answer.id : "-", refusal_name(refusal),
 		  answer.text);
@@ -211,4 +214,20 @@ void call_seek(struct call *call, enum refusal refusal, const char *format, ...)
 	va_end(arguments);
 	call->sought_refusal = refusal;
 	seek_next(call);
+}
+
+bool call_is_here(struct call *call)
+{
+	const struct control_request *request = &call->request;
+	struct control *control = call->control;
+
+	if (request->zone[0] == 0 ? call_is_of_this_region(call) : strcmp(request->zone, control->config.site.zone) == 0)
+		return true;
+	if (request->zone[0] == 0)
+		call_seek(call, REFUSE_NO_SUCH_REGION, "there is no region %s here", request->region);
+	else if (peer_find(control, request->zone) != NULL)
+		call_forward(call, request->zone);
+	else
+		call_seek(call, REFUSE_NO_SUCH_ZONE, "site %s is no peer in this site's configuration", request->zone);
+	return false;
 }

@@ -77,13 +77,24 @@ enum control_operation {
 	CONTROL_UNTAG,       /* resource, ids, keys or all */
 	CONTROL_CHANGE_RESOURCE_GROUP, /* resource, the id in `name`, resource_group */
 	CONTROL_DELETE_GROUP,
+	CONTROL_RUN_INSTANCES,    /* amount; the answer has the first id, control_instance_id gives the others */
+	CONTROL_DELETE_INSTANCES, /* instance, or ids: all or none */
 	CONTROL_OPERATIONS,
 };
 const char *control_operation_name(enum control_operation operation);
 
 /* What can be tagged. */
-enum control_resource { CONTROL_RESOURCE_DISK, CONTROL_RESOURCE_PAIR, CONTROL_RESOURCE_GROUP, CONTROL_RESOURCES };
+enum control_resource {
+	CONTROL_RESOURCE_DISK,
+	CONTROL_RESOURCE_PAIR,
+	CONTROL_RESOURCE_GROUP,
+	CONTROL_RESOURCE_INSTANCE,
+	CONTROL_RESOURCES,
+};
 const char *control_resource_name(enum control_resource type);
+
+/* A flag that a change may leave as it is. */
+enum control_choice { CONTROL_AS_IT_IS, CONTROL_NO, CONTROL_YES };
 
 /* A request to change something; fields an operation does not use are empty. */
 struct control_request {
@@ -102,8 +113,13 @@ struct control_request {
 	char description[CONTROL_TEXT_SIZE];
 	char path[512];    /* CREATE_DISK: adopt this raw file or block device in place */
 	char category[32];
+	char performance[8]; /* of a disk: a word that is kept, as the category */
+	char device[CONTROL_ID_SIZE];
+	uint32_t delete_with_instance, delete_auto_snapshot, enable_auto_snapshot; /* enum control_choice; kept, no more */
+	uint32_t amount;   /* RUN_INSTANCES: 0 is 1 */
 	uint64_t size;     /* bytes */
 	uint32_t rpo_s;    /* 0: the default */
+	uint32_t period;   /* of a pair, in months: kept */
 	uint64_t bandwidth;
 	char charge_type[16];
 	bool one_shot;
@@ -117,6 +133,8 @@ struct control_request {
 	json_t *tags;      /* {key: value}, or NULL */
 };
 void control_request_clear(struct control_request *request);
+
+#define CONTROL_INSTANCES_MAX 100u /* made by one call */
 
 #define CONTROL_COSTS_MAX 4
 
@@ -146,6 +164,7 @@ struct control_answer {
 	enum refusal refusal; /* REFUSE_NONE: done, or begun */
 	char id[CONTROL_ID_SIZE];
 	char text[256];
+	uint32_t amount;      /* of instances made */
 	const struct control_preview *preview; /* of a preview, else NULL; borrowed for the call */
 };
 
@@ -164,6 +183,9 @@ struct control_disk {
 	uint64_t size; /* bytes */
 	enum disk_state state;
 	char instance[CONTROL_ID_SIZE];
+	char device[CONTROL_ID_SIZE];
+	char performance[8];
+	bool delete_with_instance, delete_auto_snapshot, enable_auto_snapshot;
 	char pair[CONTROL_ID_SIZE];      /* "" when in none */
 	char failure[160];               /* "" or why the disk failed */
 	json_t *tags;                    /* {key: value} or NULL; borrowed, as long as nothing is changed */
@@ -188,6 +210,7 @@ struct control_pair {
 	uint32_t rpo_s;
 	uint64_t bandwidth;
 	char charge_type[16];
+	uint32_t period;                 /* months; 0: not given */
 	bool enable_rtc;
 	json_t *tags;                    /* as a disk's */
 	char resource_group[CONTROL_ID_SIZE];
@@ -216,6 +239,21 @@ struct control_group {
 	struct unit_status status;
 };
 
+/* What disks are attached to: no more than a name. Made by RUN_INSTANCES, or named by an attachment, and there as long
+ * as that. */
+struct control_instance {
+	char id[CONTROL_ID_SIZE];
+	char name[CONTROL_NAME_SIZE];    /* "" when it was only named */
+	char description[CONTROL_TEXT_SIZE];
+	char region[CONTROL_ID_SIZE];
+	char zone[CONTROL_ID_SIZE];
+	char resource_group[CONTROL_ID_SIZE];
+	json_t *tags;                    /* as a disk's */
+	uint64_t created_s;
+	uint32_t disk_count;
+	char (*disks)[CONTROL_ID_SIZE];  /* attached to it; freed by control_list_free */
+};
+
 enum control_site_filter { CONTROL_SITE_ANY, CONTROL_SITE_PRODUCTION, CONTROL_SITE_BACKUP };
 
 /* Empty fields do not filter. */
@@ -227,6 +265,8 @@ struct control_filter {
 	const char *name_part;
 	const char *group;   /* pairs: "-" means in no group */
 	const char *instance;
+	const char *category; /* of a disk */
+	bool or_no_category;  /* disks made without one, too */
 	int state;           /* enum of the kind listed, or -1 */
 	enum control_site_filter site;
 	json_t *tags;               /* {key: value or null}: all of them; null: whatever value */
@@ -237,9 +277,10 @@ struct control_filter {
 /* A page of rows, and how many there are in all. Freed with control_list_free. */
 struct control_list {
 	size_t count, total;
-	struct control_disk *disks;   /* one of the three is set */
+	struct control_disk *disks;   /* one of the four is set */
 	struct control_pair *pairs;
 	struct control_group *groups;
+	struct control_instance *instances;
 };
 
 /* Takes nothing; borrows the catalog until control_free. Opens what the catalog holds and resumes unfinished work. */
@@ -262,11 +303,15 @@ void control_read(struct control *control, const char *zone, json_t *question,
 int control_list_disks(struct control *control, const struct control_filter *filter, struct control_list *out_list);
 int control_list_pairs(struct control *control, const struct control_filter *filter, struct control_list *out_list);
 int control_list_groups(struct control *control, const struct control_filter *filter, struct control_list *out_list);
+int control_list_instances(struct control *control, const struct control_filter *filter, struct control_list *out_list);
 void control_list_free(struct control_list *list);
 /* Rows {"id", "key", "value"}, a tag each, of those of these ids (NULL or empty: all) that have all tags wanted; given to the
  * caller. */
 json_t *control_list_tags(struct control *control, enum control_resource type, json_t *ids, json_t *wanted);
 bool control_has_resource(struct control *control, enum control_resource type, const char *id);
+
+/* The id of instance `index` (below CONTROL_INSTANCES_MAX) of those that were made together, from the first one's. */
+void control_instance_id(const char *first, uint32_t index, char out[CONTROL_ID_SIZE]);
 
 /* This site; and its peers: are they linked, how fast may they be shipped to (bytes a second, 0: no limit)? Borrows; NULL past
  * the last. */

@@ -15,14 +15,25 @@
 struct disk_record {
 	size_t place; /* in control's rows */
 	uint64_t tags_mark;
-	struct index_node by_id;
+	struct index_node by_id, by_instance;
 	char id[CONTROL_ID_SIZE], name[CONTROL_NAME_SIZE], description[CONTROL_TEXT_SIZE];
 	char kind[16], path[512], category[32], instance[CONTROL_ID_SIZE];
-	bool adopted;
+	char device[CONTROL_ID_SIZE], performance[8];
+	bool adopted, delete_with_instance, delete_auto_snapshot, enable_auto_snapshot;
 	uint64_t size, state, created_s, attached_s, detached_s;
 	char resource_group[CONTROL_ID_SIZE];
 	json_t *tags; /* of the record; NULL: none */
 	char failure[160]; /* not stored */
+};
+
+struct instance_record {
+	size_t place; /* in control's rows */
+	uint64_t tags_mark;
+	struct index_node by_id;
+	char id[CONTROL_ID_SIZE], name[CONTROL_NAME_SIZE], description[CONTROL_TEXT_SIZE];
+	uint64_t created_s;
+	char resource_group[CONTROL_ID_SIZE];
+	json_t *tags; /* of the record; NULL: none */
 };
 
 /* A change of sides under way: control/change.c. */
@@ -46,7 +57,7 @@ struct replica {
 	char primary[CONTROL_ID_SIZE], standby[CONTROL_ID_SIZE];    /* as first made */
 	char lineage[2 * ENGINE_LINEAGE_SIZE + 1]; /* "" before the first start */
 	char charge_type[16];
-	uint64_t size, rpo_s, bandwidth, created_s, one_shot_s;
+	uint64_t size, rpo_s, bandwidth, period, created_s, one_shot_s;
 	uint64_t rank, version; /* the copy with the higher (rank, version) is the newer; rank grows with each failover */
 	bool enable_rtc;
 	bool synced;            /* a pair: its secondary disk has held a committed copy; a unit: its members have, as this unit */
@@ -138,8 +149,9 @@ struct control {
 	struct peer *peers;
 	struct catalog *catalog;
 	struct control_port port;
-	struct rows disks, replicas;   /* of struct disk_record, struct replica */
+	struct rows disks, replicas, instances; /* of struct disk_record, struct replica, struct instance_record */
 	struct index disks_by_id, replicas_by_id, pairs_by_group, pairs_by_source, pairs_by_destination, tokens_by_text;
+	struct index disks_by_instance, instances_by_id;
 	struct list commands, asks;    /* of struct waiting */
 	struct list tokens;            /* in the order of their calls; at start in no order */
 	uint64_t token_count, tokens_looked_s;
@@ -167,6 +179,13 @@ int replica_keep(struct control *control, struct replica *replica, struct error 
 int replica_forget(struct control *control, struct replica *replica, struct error *error);
 /* All records and what finds them, freed. */
 void record_unload(struct control *control);
+int instance_store(struct control *control, struct instance_record *instance, struct error *error);
+/* All or none; the new ones are taken. */
+int instances_make(struct control *control, struct instance_record **instances, uint32_t count, struct error *error);
+int instance_forget(struct control *control, struct instance_record *instance, struct error *error);
+/* The first disk attached to it, or NULL. */
+struct disk_record *disk_of_instance(struct control *control, const char *instance);
+struct instance_record *instance_find(struct control *control, const char *id);
 struct disk_record *disk_find(struct control *control, const char *id);
 struct replica *replica_find(struct control *control, const char *id, bool is_group);
 /* The pair that holds a disk of this site, or NULL. */
@@ -276,6 +295,10 @@ void operate_create_group(struct call *call);
 void operate_replica(struct call *call);
 void operate_discard(struct call *call);
 void operate_modify_disk(struct call *call);
+void operate_run_instances(struct call *call);
+void operate_delete_instances(struct call *call);
+/* Where something is to be made: false when the call was answered, or carried over to the site it names. */
+bool call_is_here(struct call *call);
 void operate_member(struct call *call);
 void on_settled(struct debt *debt, const json_t *message);
 void operate_limit_peer(struct call *call);

@@ -96,7 +96,9 @@ static bool disk_matches(const struct query *query, const struct disk_record *di
 	       (filter->state < 0 || disk->state == (uint64_t)filter->state) &&
 	       (!is_given(filter->name_part) || strstr(disk->name, filter->name_part) != NULL) &&
 	       (!is_given(filter->resource_group) || strcmp(filter->resource_group, disk->resource_group) == 0) &&
-	       (!is_given(filter->instance) || strcmp(filter->instance, disk->instance) == 0);
+	       (!is_given(filter->instance) || strcmp(filter->instance, disk->instance) == 0) &&
+	       (!is_given(filter->category) || strcmp(filter->category, disk->category) == 0 ||
+		(filter->or_no_category && disk->category[0] == 0));
 }
 
 static void fill_disk(struct control *control, const struct disk_record *disk, struct control_disk *row)
@@ -111,11 +113,16 @@ static void fill_disk(struct control *control, const struct disk_record *disk, s
 	memcpy(row->kind, disk->kind, sizeof row->kind);
 	memcpy(row->path, disk->path, sizeof row->path);
 	memcpy(row->category, disk->category, sizeof row->category);
+	memcpy(row->performance, disk->performance, sizeof row->performance);
 	memcpy(row->instance, disk->instance, sizeof row->instance);
+	memcpy(row->device, disk->device, sizeof row->device);
 	memcpy(row->failure, disk->failure, sizeof row->failure);
 	snprintf(row->pair, sizeof row->pair, "%s", pair == NULL ? "" : pair->id);
 	row->diverged_kept = pair != NULL && unit_of(control, pair)->status.divergence_kept;
 	row->adopted = disk->adopted;
+	row->delete_with_instance = disk->delete_with_instance;
+	row->delete_auto_snapshot = disk->delete_auto_snapshot;
+	row->enable_auto_snapshot = disk->enable_auto_snapshot;
 	row->tags = disk->tags;
 	memcpy(row->resource_group, disk->resource_group, sizeof row->resource_group);
 	row->size = disk->size;
@@ -217,9 +224,10 @@ static void fill_pair(struct control *control, const struct replica *replica, st
 	row->size = replica->size;
 	row->tags = replica->tags;
 	memcpy(row->resource_group, replica->resource_group, sizeof row->resource_group);
-	row->rpo_s = (uint32_t)replica->rpo_s;
+	row->rpo_s = (uint32_t)unit_of(control, replica)->rpo_s;
 	row->bandwidth = replica->bandwidth;
-	row->enable_rtc = replica->enable_rtc;
+	row->period = (uint32_t)replica->period;
+	row->enable_rtc = unit_of(control, replica)->enable_rtc;
 	row->created_s = replica->created_s;
 	row->status = unit_of(control, replica)->status;
 	row->recovery_ms = recovery_of(&row->status, unit_of(control, replica)->told_ms);
@@ -295,10 +303,86 @@ int control_list_groups(struct control *control, const struct control_filter *fi
 	return 0;
 }
 
+static bool instance_matches(const struct query *query, const struct instance_record *instance)
+{
+	const struct control_filter *filter = query->filter;
+	bool named = is_given(filter->name_part) || is_given(filter->resource_group) || filter->tags != NULL;
+
+	if (instance == NULL) /* an id and no more */
+		return query->here && !named;
+	return query->here && has_tags(query, instance->tags, instance->tags_mark) &&
+	       (!is_given(filter->name_part) || strstr(instance->name, filter->name_part) != NULL) &&
+	       (!is_given(filter->resource_group) || strcmp(filter->resource_group, instance->resource_group) == 0);
+}
+
+static void fill_instance(struct control *control, const char *id, const struct instance_record *instance,
+			  struct control_instance *row)
+{
+	struct list *disks = index_find(&control->disks_by_instance, id);
+	uint32_t count = 0;
+
+	snprintf(row->id, sizeof row->id, "%s", id);
+	memcpy(row->region, control->config.site.region, sizeof row->region);
+	memcpy(row->zone, control->config.site.zone, sizeof row->zone);
+	if (instance != NULL) {
+		memcpy(row->name, instance->name, sizeof row->name);
+		memcpy(row->description, instance->description, sizeof row->description);
+		memcpy(row->resource_group, instance->resource_group, sizeof row->resource_group);
+		row->tags = instance->tags;
+		row->created_s = instance->created_s;
+	}
+	if (disks == NULL)
+		return;
+	list_for_each(entry, disks)
+		count++;
+	row->disks = memory_new(count, sizeof row->disks[0]);
+	list_for_each(entry, disks) {
+		const struct disk_record *disk = container_of(entry, struct disk_record, by_instance.entry);
+
+		memcpy(row->disks[row->disk_count++], disk->id, CONTROL_ID_SIZE);
+		if (instance == NULL && (row->created_s == 0 || disk->attached_s < row->created_s))
+			row->created_s = disk->attached_s;
+	}
+}
+
+static void take_instance(const struct query *query, const char *id, const struct instance_record *instance,
+			  struct control_list *list)
+{
+	if (instance_matches(query, instance) && on_page(query->filter, list->total++))
+		fill_instance(query->control, id, instance, &list->instances[list->count++]);
+}
+
+/* First those that were made, then those that are only named, in the order of the first disk of each. */
+int control_list_instances(struct control *control, const struct control_filter *filter, struct control_list *out_list)
+{
+	*out_list = (struct control_list){ .instances = memory_new(page_room(filter), sizeof(struct control_instance)) };
+	const struct query query = query_of(control, filter);
+	const struct instance_record *instance;
+	const struct disk_record *disk;
+
+	for (size_t i = 0; i < filter->id_count; i++) {
+		instance = instance_find(control, filter->ids[i]);
+		if (!is_repeated(filter, i) && (instance != NULL || disk_of_instance(control, filter->ids[i]) != NULL))
+			take_instance(&query, filter->ids[i], instance, out_list);
+	}
+	if (filter->ids != NULL)
+		return 0;
+	for (size_t at = 0; (instance = rows_next(&control->instances, &at)) != NULL;)
+		take_instance(&query, instance->id, instance, out_list);
+	for (size_t at = 0; (disk = rows_next(&control->disks, &at)) != NULL;) {
+		if (disk == disk_of_instance(control, disk->instance) && instance_find(control, disk->instance) == NULL)
+			take_instance(&query, disk->instance, NULL, out_list);
+	}
+	return 0;
+}
+
 void control_list_free(struct control_list *list)
 {
 	for (size_t i = 0; list->groups != NULL && i < list->count; i++)
 		free(list->groups[i].pairs);
+	for (size_t i = 0; list->instances != NULL && i < list->count; i++)
+		free(list->instances[i].disks);
+	free(list->instances);
 	free(list->disks);
 	free(list->pairs);
 	free(list->groups);

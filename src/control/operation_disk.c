@@ -21,6 +21,8 @@ void disk_command(const struct disk_record *disk, enum shard_command_kind kind, 
 	snprintf(out->u.disk.description, sizeof out->u.disk.description, "%.120s", disk->name);
 }
 
+static void attach(struct call *call, struct disk_record *disk);
+
 /* --- create --- */
 
 /* What the caller can put right is the caller's: a path to adopt that is not there, no file, too small, or in use. */
@@ -50,6 +52,8 @@ static void on_created(struct control *control, void *data, const struct error *
 	disk->state = DISK_STATE_AVAILABLE;
 	if (disk_store(control, disk, &problem) < 0)
 		call_end_error(call, &problem);
+	else if (call->request.instance[0] != 0)
+		attach(call, disk);
 	else
 		call_end(call, REFUSE_NONE, "%s", "");
 }
@@ -84,22 +88,6 @@ static bool create_check(struct call *call)
 }
 
 /* The zone says where; without one it is the region. */
-static bool create_is_here(struct call *call)
-{
-	const struct control_request *request = &call->request;
-	struct control *control = call->control;
-
-	if (request->zone[0] == 0 ? call_is_of_this_region(call) : strcmp(request->zone, control->config.site.zone) == 0)
-		return true;
-	if (request->zone[0] == 0)
-		call_seek(call, REFUSE_NO_SUCH_REGION, "there is no region %s here", request->region);
-	else if (peer_find(control, request->zone) != NULL)
-		call_forward(call, request->zone);
-	else
-		call_seek(call, REFUSE_NO_SUCH_ZONE, "site %s is no peer in this site's configuration", request->zone);
-	return false;
-}
-
 void operate_create_disk(struct call *call)
 {
 	const struct control_request *request = &call->request;
@@ -108,13 +96,14 @@ void operate_create_disk(struct call *call)
 	struct disk_record *disk;
 	struct error error;
 
-	if (!create_is_here(call) || !create_check(call))
+	if (!call_is_here(call) || !create_check(call))
 		return;
 	disk = memory_new(1, sizeof *disk);
 	control_make_id("d-", disk->id);
 	memcpy(disk->name, request->name, sizeof disk->name);
 	memcpy(disk->description, request->description, sizeof disk->description);
 	memcpy(disk->category, request->category, sizeof disk->category);
+	memcpy(disk->performance, request->performance, sizeof disk->performance);
 	memcpy(disk->resource_group, request->resource_group, sizeof disk->resource_group);
 	disk->tags = request->tags == NULL ? NULL : json_deep_copy(request->tags);
 	disk->adopted = request->path[0] != 0;
@@ -145,7 +134,7 @@ static void on_attached(struct control *control, void *data, const struct error 
 
 	disk->state = error->code == 0 ? DISK_STATE_IN_USE : DISK_STATE_AVAILABLE;
 	if (error->code != 0)
-		disk->instance[0] = 0;
+		disk->instance[0] = disk->device[0] = 0;
 	disk_store(control, disk, NULL);
 	if (error->code == 0)
 		call_end(call, REFUSE_NONE, "%s", "");
@@ -160,7 +149,7 @@ static void on_detached(struct control *control, void *data, const struct error 
 
 	disk->state = error->code == 0 ? DISK_STATE_AVAILABLE : DISK_STATE_IN_USE;
 	if (error->code == 0)
-		disk->instance[0] = 0;
+		disk->instance[0] = disk->device[0] = 0;
 	disk->detached_s = control_now_s();
 	disk_store(control, disk, NULL);
 	if (error->code == 0)
@@ -208,6 +197,12 @@ static bool is_copy(struct control *control, const struct replica *pair)
 	       (unit->lineage[0] != 0 || pair->synced);
 }
 
+static void choose(bool *flag, uint32_t choice)
+{
+	if (choice != CONTROL_AS_IT_IS)
+		*flag = choice == CONTROL_YES;
+}
+
 static void attach(struct call *call, struct disk_record *disk)
 {
 	struct control *control = call->control;
@@ -229,6 +224,8 @@ static void attach(struct call *call, struct disk_record *disk)
 	}
 	disk->state = DISK_STATE_ATTACHING;
 	snprintf(disk->instance, sizeof disk->instance, "%s", call->request.instance);
+	memcpy(disk->device, call->request.device, sizeof disk->device);
+	choose(&disk->delete_with_instance, call->request.delete_with_instance);
 	disk->attached_s = control_now_s();
 	if (disk_store(control, disk, &error) < 0) {
 		call_end_error(call, &error);
@@ -242,8 +239,12 @@ static void detach(struct call *call, struct disk_record *disk)
 {
 	struct shard_command command;
 
-	if (disk->state == DISK_STATE_AVAILABLE || (disk->state == DISK_STATE_IN_USE && call->request.instance[0] != 0 &&
-						    strcmp(disk->instance, call->request.instance) != 0)) {
+	if (disk->state == DISK_STATE_AVAILABLE) {
+		call_end(call, REFUSE_DISK_DETACHED, "disk %s is attached to nothing", disk->id);
+		return;
+	}
+	if (disk->state == DISK_STATE_IN_USE && call->request.instance[0] != 0 &&
+	    strcmp(disk->instance, call->request.instance) != 0) {
 		call_end(call, REFUSE_DISK_NOT_ATTACHED, "disk %s is not attached to %s", disk->id, call->request.instance);
 		return;
 	}
@@ -262,6 +263,8 @@ static void detach(struct call *call, struct disk_record *disk)
 static void resize(struct call *call, struct disk_record *disk)
 {
 	const struct replica *pair = replica_of_disk(call->control, disk->id);
+	enum refusal refusal = call->request.size < disk->size ? REFUSE_DISK_TOO_SMALL :
+			       call->request.size > DISK_SIZE_MAX ? REFUSE_DISK_TOO_LARGE : REFUSE_DISK_SIZE;
 	struct shard_command command;
 
 	if (call->request.size == 0) {
@@ -269,7 +272,7 @@ static void resize(struct call *call, struct disk_record *disk)
 		return;
 	}
 	if (call->request.size < disk->size || call->request.size > DISK_SIZE_MAX || call->request.size % SECTOR != 0) {
-		call_end(call, REFUSE_DISK_SIZE, "disk %s has %llu bytes: it can grow, to at most 64 TiB, in steps of 512 bytes",
+		call_end(call, refusal, "disk %s has %llu bytes: it can grow, to at most 64 TiB, in steps of 512 bytes",
 			 disk->id, (unsigned long long)disk->size);
 		return;
 	}
@@ -297,8 +300,8 @@ static void delete(struct call *call, struct disk_record *disk)
 		return;
 	}
 	if (disk->state != DISK_STATE_AVAILABLE) {
-		call_end(call, REFUSE_DISK_STATUS, "disk %s is %s: detach it first", disk->id,
-			 disk_state_name((enum disk_state)disk->state));
+		call_end(call, disk->state == DISK_STATE_IN_USE ? REFUSE_DISK_STILL_ATTACHED : REFUSE_DISK_STATUS,
+			 "disk %s is %s: detach it first", disk->id, disk_state_name((enum disk_state)disk->state));
 		return;
 	}
 	disk->state = DISK_STATE_DELETING;
@@ -380,7 +383,7 @@ void disks_export(struct control *control)
 	for (size_t at = 0; (disk = rows_next(&control->disks, &at)) != NULL;) {
 		if (disk->state == DISK_STATE_DETACHING) {
 			disk->state = DISK_STATE_AVAILABLE;
-			disk->instance[0] = 0;
+			disk->instance[0] = disk->device[0] = 0;
 			disk_store(control, disk, NULL);
 		}
 		if (disk->state != DISK_STATE_IN_USE && disk->state != DISK_STATE_ATTACHING)
@@ -400,20 +403,40 @@ void control_on_disk_failed(struct control *control, const char *id, int code)
 			 error_meaning(code));
 }
 
+/* Asked with one id, or with several: all are looked at before the first is changed. */
 void operate_modify_disk(struct call *call)
 {
 	const struct control_request *request = &call->request;
-	struct disk_record *disk = call_disk(call);
+	size_t count = request->disk[0] != 0 ? 1 : json_array_size(request->ids);
 	struct error error = { 0 };
 
-	if (disk == NULL)
+	if (count == 0) {
+		call_end(call, REFUSE_MISSING_PARAMETER, "give a disk's id, or a list of them");
 		return;
-	if (request->name[0] != 0)
-		memcpy(disk->name, request->name, sizeof disk->name);
-	if (request->description[0] != 0)
-		memcpy(disk->description, request->description, sizeof disk->description);
-	if (disk_store(call->control, disk, &error) < 0)
-		call_end_error(call, &error);
-	else
-		call_end(call, REFUSE_NONE, "%s", "");
+	}
+	for (size_t i = 0; i < 2 * count; i++) {
+		const char *id = request->disk[0] != 0 ? request->disk :
+				 json_string_value(json_array_get(request->ids, i % count));
+		struct disk_record *disk = call_is_of_this_region(call) ? disk_find(call->control, id) : NULL;
+
+		if (disk == NULL) {
+			call_seek(call, REFUSE_NO_SUCH_DISK, "there is no disk %s at site %s", id,
+				  call->control->config.site.zone);
+			return;
+		}
+		if (i < count)
+			continue;
+		if (request->name[0] != 0)
+			memcpy(disk->name, request->name, sizeof disk->name);
+		if (request->description[0] != 0)
+			memcpy(disk->description, request->description, sizeof disk->description);
+		choose(&disk->delete_with_instance, request->delete_with_instance);
+		choose(&disk->delete_auto_snapshot, request->delete_auto_snapshot);
+		choose(&disk->enable_auto_snapshot, request->enable_auto_snapshot);
+		if (disk_store(call->control, disk, &error) < 0) {
+			call_end_error(call, &error);
+			return;
+		}
+	}
+	call_end(call, REFUSE_NONE, "%s", "");
 }

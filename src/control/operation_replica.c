@@ -63,6 +63,7 @@ static struct replica *replica_new(struct call *call, bool is_group)
 	memcpy(replica->charge_type, request->charge_type, sizeof replica->charge_type);
 	replica->rpo_s = request->rpo_s != 0 ? request->rpo_s : call->control->config.rpo_s_default;
 	replica->bandwidth = request->bandwidth;
+	replica->period = request->period;
 	replica->enable_rtc = request->enable_rtc;
 	replica->tags = request->tags == NULL ? NULL : json_deep_copy(request->tags);
 	memcpy(replica->resource_group, request->resource_group, sizeof replica->resource_group);

@@ -11,9 +11,10 @@
 
 #define TAGS_MAX 20u /* on one resource */
 
-/* One thing that can be tagged: a record of either kind. */
+/* One thing that can be tagged: a record of one of the kinds. */
 struct tagged {
 	struct disk_record *disk;
+	struct instance_record *instance;
 	struct replica *replica;
 };
 
@@ -22,19 +23,25 @@ static bool tagged_find(struct control *control, enum control_resource type, con
 	*out = (struct tagged){ 0 };
 	if (type == CONTROL_RESOURCE_DISK)
 		out->disk = disk_find(control, id);
+	else if (type == CONTROL_RESOURCE_INSTANCE)
+		out->instance = instance_find(control, id);
 	else
 		out->replica = replica_find(control, id, type == CONTROL_RESOURCE_GROUP);
-	return out->disk != NULL || (out->replica != NULL && !(out->replica->unit_gone && out->replica->peer_gone));
+	return out->disk != NULL || out->instance != NULL ||
+	       (out->replica != NULL && !(out->replica->unit_gone && out->replica->peer_gone));
 }
 
 static json_t **tagged_tags(const struct tagged *tagged)
 {
-	return tagged->disk != NULL ? &tagged->disk->tags : &tagged->replica->tags;
+	return tagged->disk != NULL ? &tagged->disk->tags :
+	       tagged->instance != NULL ? &tagged->instance->tags : &tagged->replica->tags;
 }
 
 static int tagged_store(struct control *control, const struct tagged *tagged, struct error *error)
 {
-	return tagged->disk != NULL ? disk_store(control, tagged->disk, error) : replica_store(control, tagged->replica, error);
+	return tagged->disk != NULL ? disk_store(control, tagged->disk, error) :
+	       tagged->instance != NULL ? instance_store(control, tagged->instance, error) :
+	       replica_store(control, tagged->replica, error);
 }
 
 /* What the thing's tags would be after the call. */
@@ -42,8 +49,8 @@ static json_t *tags_after(const struct call *call, const struct tagged *tagged)
 {
 	const struct control_request *request = &call->request;
 	json_t *present = *tagged_tags(tagged);
-	json_t *after = present == NULL || (request->operation == CONTROL_UNTAG && request->all) ? json_object() :
-			json_deep_copy(present);
+	bool all = request->operation == CONTROL_UNTAG && request->all && json_array_size(request->keys) == 0;
+	json_t *after = present == NULL || all ? json_object() : json_deep_copy(present);
 	size_t index;
 	json_t *key;
 
@@ -142,6 +149,8 @@ void operate_resource_group(struct call *call)
 	}
 	if (tagged.disk != NULL)
 		memcpy(tagged.disk->resource_group, call->request.resource_group, sizeof tagged.disk->resource_group);
+	else if (tagged.instance != NULL)
+		memcpy(tagged.instance->resource_group, call->request.resource_group, sizeof tagged.instance->resource_group);
 	else
 		memcpy(tagged.replica->resource_group, call->request.resource_group, sizeof tagged.replica->resource_group);
 	if (tagged_store(control, &tagged, &error) < 0)
@@ -212,6 +221,7 @@ static bool is_asked(json_t *ids, const char *id)
 json_t *control_list_tags(struct control *control, enum control_resource type, json_t *ids, json_t *wanted)
 {
 	json_t *rows = json_array();
+	const struct instance_record *instance;
 	const struct disk_record *disk;
 	const struct replica *replica;
 
@@ -219,8 +229,12 @@ json_t *control_list_tags(struct control *control, enum control_resource type, j
 		if (type == CONTROL_RESOURCE_DISK && is_asked(ids, disk->id))
 			add_tags(rows, disk->id, disk->tags, wanted);
 	}
+	for (size_t at = 0; (instance = rows_next(&control->instances, &at)) != NULL;) {
+		if (type == CONTROL_RESOURCE_INSTANCE && is_asked(ids, instance->id))
+			add_tags(rows, instance->id, instance->tags, wanted);
+	}
 	for (size_t at = 0; (replica = rows_next(&control->replicas, &at)) != NULL;) {
-		if (type != CONTROL_RESOURCE_DISK && replica->is_group == (type == CONTROL_RESOURCE_GROUP) &&
+		if (type == (replica->is_group ? CONTROL_RESOURCE_GROUP : CONTROL_RESOURCE_PAIR) &&
 		    !(replica->unit_gone && replica->peer_gone) && is_asked(ids, replica->id))
 			add_tags(rows, replica->id, replica->tags, wanted);
 	}
@@ -238,6 +252,7 @@ const char *control_resource_name(enum control_resource type)
 {
 	static const char *const names[CONTROL_RESOURCES] = {
 		[CONTROL_RESOURCE_DISK] = "disk", [CONTROL_RESOURCE_PAIR] = "pair", [CONTROL_RESOURCE_GROUP] = "group",
+		[CONTROL_RESOURCE_INSTANCE] = "instance",
 	};
 
 	return type < CONTROL_RESOURCES ? names[type] : "?";

@@ -29,7 +29,14 @@ static const struct field disk_fields[] = {
 	TEXT(disk_record, id), TEXT(disk_record, name), TEXT(disk_record, description), TEXT(disk_record, kind),
 	TEXT(disk_record, path), TEXT(disk_record, category), TEXT(disk_record, instance), FLAG(disk_record, adopted),
 	NUMBER(disk_record, size), NUMBER(disk_record, state), NUMBER(disk_record, created_s), NUMBER(disk_record, attached_s),
-	NUMBER(disk_record, detached_s), TEXT(disk_record, resource_group), JSON(disk_record, tags), END,
+	NUMBER(disk_record, detached_s), TEXT(disk_record, resource_group), JSON(disk_record, tags),
+	TEXT(disk_record, device), TEXT(disk_record, performance), FLAG(disk_record, delete_with_instance),
+	FLAG(disk_record, delete_auto_snapshot), FLAG(disk_record, enable_auto_snapshot), END,
+};
+
+static const struct field instance_fields[] = {
+	TEXT(instance_record, id), TEXT(instance_record, name), TEXT(instance_record, description),
+	NUMBER(instance_record, created_s), TEXT(instance_record, resource_group), JSON(instance_record, tags), END,
 };
 
 static const struct field replica_fields[] = {
@@ -39,7 +46,7 @@ static const struct field replica_fields[] = {
 	NUMBER(replica, bandwidth), NUMBER(replica, created_s), NUMBER(replica, one_shot_s), NUMBER(replica, rank),
 	NUMBER(replica, version), NUMBER(replica, change), FLAG(replica, enable_rtc), TEXT(replica, group),
 	FLAG(replica, synced), FLAG(replica, compare), NUMBER(replica, point_epoch), NUMBER(replica, point_ms),
-	TEXT(replica, point_zone),
+	TEXT(replica, point_zone), NUMBER(replica, period),
 	TEXT(replica, source_disk), TEXT(replica, destination_disk), TEXT(replica, resource_group), JSON(replica, tags), END,
 };
 
@@ -52,7 +59,10 @@ static const struct field request_fields[] = {
 	NUMBER32(control_request, rpo_s), NUMBER(control_request, bandwidth), TEXT(control_request, charge_type),
 	FLAG(control_request, one_shot), FLAG(control_request, enable_rtc), FLAG(control_request, cancel),
 	FLAG(control_request, rtc_given), NUMBER32(control_request, resource), TEXT(control_request, resource_group),
-	FLAG(control_request, all), JSON(control_request, ids), JSON(control_request, keys), JSON(control_request, tags), END,
+	FLAG(control_request, all), JSON(control_request, ids), JSON(control_request, keys), JSON(control_request, tags),
+	TEXT(control_request, performance), TEXT(control_request, device), NUMBER32(control_request, delete_with_instance),
+	NUMBER32(control_request, delete_auto_snapshot), NUMBER32(control_request, enable_auto_snapshot),
+	NUMBER32(control_request, amount), NUMBER32(control_request, period), END,
 };
 
 static json_t *to_json(const struct field *fields, const void *object)
@@ -170,7 +180,7 @@ bool request_from_json(const json_t *json, struct control_request *out_request)
 {
 	memset(out_request, 0, sizeof *out_request);
 	if (from_json(request_fields, json, out_request) && out_request->operation < CONTROL_OPERATIONS &&
-	    out_request->resource < CONTROL_RESOURCES)
+	    out_request->resource < CONTROL_RESOURCES && out_request->amount <= CONTROL_INSTANCES_MAX)
 		return true;
 	control_request_clear(out_request);
 	return false;
@@ -223,11 +233,13 @@ static void disk_index(struct control *control, struct disk_record *disk)
 	rows_add(&control->disks, disk, &disk->place);
 	disk->tags_mark = tags_mark_of(disk->tags);
 	index_put(&control->disks_by_id, &disk->by_id, disk->id);
+	index_put(&control->disks_by_instance, &disk->by_instance, disk->instance);
 }
 
 static void disk_free(struct control *control, struct disk_record *disk)
 {
 	index_put(&control->disks_by_id, &disk->by_id, "");
+	index_put(&control->disks_by_instance, &disk->by_instance, "");
 	rows_remove(&control->disks, &disk->place);
 	json_decref(disk->tags);
 	free(disk);
@@ -244,6 +256,67 @@ int disk_forget(struct control *control, struct disk_record *disk, struct error 
 	int result = forget(control, "disk", disk->id, error);
 
 	disk_free(control, disk);
+	return result;
+}
+
+static void instance_index(struct control *control, struct instance_record *instance)
+{
+	rows_add(&control->instances, instance, &instance->place);
+	instance->tags_mark = tags_mark_of(instance->tags);
+	index_put(&control->instances_by_id, &instance->by_id, instance->id);
+}
+
+static void instance_free(struct control *control, struct instance_record *instance)
+{
+	index_put(&control->instances_by_id, &instance->by_id, "");
+	rows_remove(&control->instances, &instance->place);
+	json_decref(instance->tags);
+	free(instance);
+}
+
+static int instance_put(struct control *control, const struct instance_record *instance, struct error *error)
+{
+	json_t *json = to_json(instance_fields, instance);
+	char *body = json_dumps(json, JSON_COMPACT);
+	int result = catalog_put(control->catalog, "instance", instance->id, body, error);
+
+	free(body);
+	json_decref(json);
+	return result;
+}
+
+int instances_make(struct control *control, struct instance_record **instances, uint32_t count, struct error *error)
+{
+	int result = catalog_begin(control->catalog, error);
+	bool begun = result == 0;
+
+	for (uint32_t i = 0; result == 0 && i < count; i++)
+		result = instance_put(control, instances[i], error);
+	if (result == 0)
+		result = catalog_commit(control->catalog, error);
+	else if (begun)
+		catalog_rollback(control->catalog);
+	for (uint32_t i = 0; i < count; i++) {
+		if (result == 0)
+			instance_index(control, instances[i]);
+		else
+			instance_free(control, instances[i]);
+	}
+	return result;
+}
+
+int instance_store(struct control *control, struct instance_record *instance, struct error *error)
+{
+	instance_index(control, instance);
+	return put(control, "instance", instance->id, to_json(instance_fields, instance), error);
+}
+
+int instance_forget(struct control *control, struct instance_record *instance, struct error *error)
+{
+	int result = forget(control, "instance", instance->id, error);
+
+	if (result == 0)
+		instance_free(control, instance);
 	return result;
 }
 
@@ -290,9 +363,13 @@ static void replica_free(struct control *control, struct replica *replica)
 
 void record_unload(struct control *control)
 {
+	struct instance_record *instance;
 	struct disk_record *disk;
 	struct replica *replica;
 
+	for (size_t at = 0; (instance = rows_next(&control->instances, &at)) != NULL;)
+		instance_free(control, instance);
+	rows_clear(&control->instances);
 	for (size_t at = 0; (disk = rows_next(&control->disks, &at)) != NULL;)
 		disk_free(control, disk);
 	for (size_t at = 0; (replica = rows_next(&control->replicas, &at)) != NULL;)
@@ -343,6 +420,22 @@ static int on_disk(void *data, const char *id, const char *body, struct error *e
 	return 0;
 }
 
+static int on_instance(void *data, const char *id, const char *body, struct error *error)
+{
+	struct control *control = data;
+	struct instance_record *instance = memory_new(1, sizeof *instance);
+	json_t *json = json_loads(body, 0, NULL);
+	bool good = from_json(instance_fields, json, instance) && strcmp(instance->id, id) == 0;
+
+	json_decref(json);
+	if (!good) {
+		instance_free(control, instance);
+		return error_set(error, -EBADMSG, "the catalog's record of instance %s is damaged", id);
+	}
+	instance_index(control, instance);
+	return 0;
+}
+
 static int on_replica(void *data, const char *id, const char *body, struct error *error)
 {
 	struct control *control = data;
@@ -368,6 +461,8 @@ int record_load(struct control *control, struct error *error)
 		result = catalog_each(control->catalog, "pair", on_replica, control, error);
 	if (result == 0)
 		result = catalog_each(control->catalog, "group", on_replica, control, error);
+	if (result == 0)
+		result = catalog_each(control->catalog, "instance", on_instance, control, error);
 	return result;
 }
 
@@ -378,6 +473,20 @@ struct disk_record *disk_find(struct control *control, const char *id)
 	const struct list *found = index_find(&control->disks_by_id, id);
 
 	return found == NULL ? NULL : container_of(found->next, struct disk_record, by_id.entry);
+}
+
+struct instance_record *instance_find(struct control *control, const char *id)
+{
+	const struct list *found = index_find(&control->instances_by_id, id);
+
+	return found == NULL ? NULL : container_of(found->next, struct instance_record, by_id.entry);
+}
+
+struct disk_record *disk_of_instance(struct control *control, const char *instance)
+{
+	const struct list *found = instance[0] == 0 ? NULL : index_find(&control->disks_by_instance, instance);
+
+	return found == NULL ? NULL : container_of(found->next, struct disk_record, by_instance.entry);
 }
 
 struct replica *replica_find(struct control *control, const char *id, bool is_group)

@@ -14,14 +14,20 @@
 	X(NO_SUCH_PAIR, "no such pair") \
 	X(NO_SUCH_GROUP, "no such group") \
 	X(NO_SUCH_RESOURCE, "no such resource") \
+	X(NO_SUCH_INSTANCE, "no such instance") \
+	X(INSTANCE_IN_USE, "disks are attached to the instance") \
 	X(TAG_QUOTA, "too many tags") \
 	X(INVALID_STATUS, "not allowed in the present state") \
 	X(NOT_ALLOWED, "not allowed") \
 	X(DISK_STATUS, "the disk's state forbids it") \
 	X(DISK_IN_USE, "the disk is attached") \
+	X(DISK_STILL_ATTACHED, "the disk is attached, and has to be detached first") \
+	X(DISK_DETACHED, "the disk is attached to nothing") \
 	X(DISK_NOT_ATTACHED, "the disk is not attached to that instance") \
 	X(DISK_IN_PAIR, "the disk is in a pair already") \
 	X(DISK_SIZE, "the disk's size is not acceptable") \
+	X(DISK_TOO_SMALL, "the new size is below the present one") \
+	X(DISK_TOO_LARGE, "the new size is beyond the limit") \
 	X(DISK_SIZES_DIFFER, "the two disks differ in size") \
 	X(DISK_EXISTS, "that file is a disk already, or exists") \
 	X(SAME_SITE, "both disks are at the same site") \

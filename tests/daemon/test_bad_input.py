@@ -109,8 +109,23 @@ RULES = {
     "region": unknown((404, "InvalidRegionId.NotFound")),
     "zone": unknown((404, "InvalidZoneId.NotFound")),  # EBS has no code for it
     "any id": Rule(matches(ID), {BAD}),
-    "charge": Rule(matches("[A-Za-z0-9._-]{1,15}"), {BAD}),  # these two are given back, without a meaning here
-    "category": Rule(matches("[A-Za-z0-9._-]{1,31}"), {BAD}),
+    # These are given back, without a meaning here.
+    "charge": Rule(matches("PREPAY|POSTPAY"), {BAD}),
+    "period": Rule(matches("[1236]|12|24|36|60"), {BAD}),
+    "unit": Rule(matches("Month"), {BAD}),
+    "category": Rule(matches("cloud(_efficiency|_ssd|_essd|_auto|_essd_entry)?"),
+                     {(400, "InvalidDiskCategory.ValueNotSupported")}),
+    "level": Rule(matches("PL[0-3]"), {(400, "InvalidPerformanceLevel.Malformed")}),
+    "device": Rule(matches("[ -~]{1,63}"), {BAD}),
+    "snapshot": unknown((404, "InvalidSnapshotId.NotFound")),
+    "beside a zone": unknown((403, "InvalidParam.ZoneIdAndInstanceId.Conflict")),
+    "region of a list": unknown((400, "InvalidRegion.NotFound")),  # of disks and instances alone
+    "instance id": unknown((404, "InvalidInstanceId.NotFound")),
+    "amount": Rule(number(1, 100), {BAD}),
+    **{f"{noun} name": Rule(lambda value: matches("[^\\W\\d_][\\w:.-]{1,127}")(value) and not_url(text_of(value)),
+                            {(400, f"Invalid{noun}Name.Malformed")}) for noun in ("Disk", "Instance")},
+    "ECS description": Rule(lambda value: matches(".{2,256}")(value) and not_url(text_of(value)),
+                            {(400, "InvalidDescription.Malformed")}),
     "EBS id": unknown((404, "NoSuchResource")),
     "disk id": unknown((404, "InvalidDiskId.NotFound")),
     "resource id": unknown((404, "InvalidResourceId.NotFound")),
@@ -135,8 +150,9 @@ RULES = {
     "page": Rule(number(1, 100), {BAD}),
     "next": Rule(number(0, 2**63 - 1), {BAD}),
     "site": Rule(matches("production|backup"), {BAD}),
-    "disk status": Rule(matches("All|In_use|Available|Attaching|Detaching|Creating"), {BAD}),
+    "disk status": Rule(matches("All|In_use|Available|Attaching|Detaching|Creating|ReIniting"), {BAD}),
     "disk ids": Rule(listed_disks, {(400, "InvalidParameter.DiskIds")}),
+    "instance ids": Rule(listed_disks, {(400, "InvalidParameter.InstanceIds")}),
     "ignored": Rule(lambda value: True, set()),
 }
 
@@ -175,6 +191,7 @@ class Operation:
 TOKEN = {"ClientToken": may("token")}
 REGION = {"RegionId": need("region", "north")}
 ANY_REGION = {"RegionId": may("region", "north")}
+LIST_REGION = {"RegionId": need("region of a list", "north", (400, "MissingParamter.RegionId"))}
 SOUTH = {"RegionId": need("region", "south")}
 LABELS = {"ResourceGroupId": may("any id", "rg-one"), "Tag.1.Value": may("tag value", "test"),
           "Tag.1.Key": need("tag key", "stage", (400, "InvalidParameter.TagValue"))}  # a value needs a key
@@ -238,9 +255,10 @@ def drills(noun, ident):
 
 MEMBER = {**REGION, **GROUP, **PAIR, **TOKEN}
 STORY = [
-    Operation("EBS DescribeRegions", ignored("RegionId", "ResourceType", "AcceptLanguage")),
+    Operation("EBS DescribeRegions", {"RegionId": may("filter"), "ResourceType": may("filter"),
+                                      **ignored("AcceptLanguage")}),
     Operation("EBS ListReplicaEdgeSupported", {"RegionId": need("filter", "north"), "Azone": need("filter", "north-a"),
-                                               **ignored("NextToken", "MaxResults")}),
+                                               "NextToken": may("next"), "MaxResults": may("page")}),
     Operation("EBS ModifyOffsitePeer", {**ANY_REGION, "ZoneId": need("zone", "south-a"),
                                         "BytesPerSecond": need("count", 0)},
               {"ZoneId": "nowhere"}),
@@ -249,21 +267,25 @@ STORY = [
     Operation("ECS CreateDisk", {**REGION, "ZoneId": may("zone", "north-a"), "Size": may("size"),
                                  "OffsiteSizeBytes": need("bytes", MIB, (400, "MissingParameter")),
                                  "OffsitePath": may("path"),
-                                 "DiskName": may("name", "one"), "Description": may("description", "for a test"),
+                                 "DiskName": may("Disk name", "one"),
+                                 "Description": may("ECS description", "for a test"),
                                  "DiskCategory": may("category", "cloud_essd"), **LABELS, **TOKEN,
-                                 **ignored("InstanceId", "SnapshotId", "PerformanceLevel", "Encrypted", "KMSKeyId",
-                                           "MultiAttach", "ProvisionedIops", "BurstingEnabled")},
+                                 "InstanceId": may("beside a zone"), "SnapshotId": may("snapshot"),
+                                 "PerformanceLevel": may("level", "PL0"),
+                                 **ignored("Encrypted", "KMSKeyId", "MultiAttach", "ProvisionedIops",
+                                           "BurstingEnabled")},
               {"OffsiteSizeBytes": 7}, keep="disk"),
-    Operation("ECS DescribeDisks", {**REGION, "DiskIds": may("disk ids"), "ZoneId": may("filter"),
+    Operation("ECS DescribeDisks", {**LIST_REGION, "DiskIds": may("disk ids"), "ZoneId": may("filter"),
                                     "InstanceId": may("filter"),
                                     "Status": may("disk status"), "DiskName": may("filter"), **FILTERS, **PAGES,
-                                    **ignored("Category", "SnapshotId")}),
-    Operation("ECS ModifyDiskAttribute", {**ANY_REGION, **DISK, "DiskName": may("name", "two"),
-                                          "Description": may("description", "still"),
-                                          **ignored("DiskIds.1", "DeleteWithInstance", "DeleteAutoSnapshot",
-                                                    "EnableAutoSnapshot")}, NO_DISK),
+                                    "Category": may("filter"), "SnapshotId": may("filter")}),
+    Operation("ECS ModifyDiskAttribute", {**ANY_REGION, **DISK, "DiskName": may("Disk name", "two"),
+                                          "Description": may("ECS description", "still"), "DiskIds.1": may("any text"),
+                                          "DeleteWithInstance": may("flag", "true"), "DeleteAutoSnapshot": may("flag"),
+                                          "EnableAutoSnapshot": may("flag")}, NO_DISK),
     Operation("ECS AttachDisk", {**ANY_REGION, **DISK, "InstanceId": need("instance", "i-one"),
-                                  **ignored("Device", "DeleteWithInstance", "Bootable", "Force")},
+                                  "Device": may("device", "/dev/vdb"), "DeleteWithInstance": may("flag"),
+                                  **ignored("Bootable", "Force")},
               NO_DISK, then="In_use"),
     Operation("ECS DetachDisk", {**ANY_REGION, **DISK, "InstanceId": need("attached to", "i-one"),
                                   **ignored("DeleteWithInstance")}, NO_DISK, then="Available"),
@@ -271,12 +293,26 @@ STORY = [
                                  "OffsiteSizeBytes": need("bytes", 2 * MIB, (400, "MissingParameter")), **TOKEN,
                                  **ignored("Type")}, NO_DISK),
     *tagging("ECS", "disk", "$disk"),
+    Operation("ECS RunInstances", {**REGION, "ZoneId": may("zone", "north-a"), "Amount": may("amount", 2),
+                                   "InstanceName": may("Instance name", "web"),
+                                   "Description": may("ECS description", "for a test"), **LABELS, **TOKEN,
+                                   **ignored("ImageId", "InstanceType", "UniqueSuffix")},
+              {"DryRun": "true"}, keep="instance"),
+    Operation("ECS DescribeInstances", {**LIST_REGION, "InstanceIds": may("instance ids"), "ZoneId": may("filter"),
+                                        "InstanceName": may("filter"), "Status": may("filter"), **FILTERS, **PAGES}),
+    *tagging("ECS", "instance", "$instance"),
+    Operation("ECS DeleteInstances", {
+        **REGION, "InstanceId.1": need("instance id", "$instance", (400, "MissingInstanceId")), **TOKEN,
+        **ignored("Force")}, {"InstanceId.1": "i-none"}),
+    Operation("ECS RunInstances", {**REGION}, {"DryRun": "true"}, keep="instance"),
+    Operation("ECS DeleteInstance", {**ANY_REGION, "InstanceId": need("instance id", "$instance"), **TOKEN,
+                                     **ignored("Force")}, {"InstanceId": "i-none"}),
     Operation("ECS DeleteDisk", {**ANY_REGION, **DISK}, NO_DISK),
     Operation("EBS CreateDiskReplicaPair", {**DIRECTION, "DiskId": need("EBS id", "$source"),
                                             "DestinationDiskId": need("EBS id", "$target"),
                                             "PairName": may("name", "one"),
                                             "ChargeType": may("charge", "POSTPAY"), **TERMS, **LABELS,
-                                            **ignored("Period", "PeriodUnit")},
+                                            "Period": may("period"), "PeriodUnit": may("unit")},
               NO_DISK, keep="pair", then="created"),
     Operation("EBS DescribeDiskReplicaPairs", {**REGION, "PairIds": may("filter"), "Site": may("site"),
                                                "ReplicaGroupId": may("filter"), "Name": may("filter"), **FILTERS,
@@ -358,10 +394,13 @@ def state_of(callers):
     """All that the sites answer about themselves, without what moves on by itself while a pair runs."""
     answers = []
     for caller in callers:
-        answers += [caller.good("EBS", "DescribeRegions"), caller.good("EBS", "DescribeDiskReplicaPairs", PageSize=100),
+        answers += [caller.good("EBS", "DescribeRegions", RegionId=""),
+                    caller.good("EBS", "DescribeDiskReplicaPairs", PageSize=100),
                     caller.good("EBS", "DescribeDiskReplicaGroups", PageSize=100),
-                    caller.good("ECS", "DescribeDisks", PageSize=100)]
-        answers += [caller.good("EBS", "ListTagResources", ResourceType=kind) for kind in ("pair", "group", "disk")]
+                    caller.good("ECS", "DescribeDisks", PageSize=100),
+                    caller.good("ECS", "DescribeInstances", PageSize=100)]
+        answers += [caller.good("EBS", "ListTagResources", ResourceType=kind)
+                    for kind in ("pair", "group", "disk", "instance")]
     kept = {"BytesPerSecond", "Path", "SizeBytes", "NbdUris", "PairId"}  # of Offsite's own
 
     def steady(value, inside=None):
@@ -445,8 +484,9 @@ class Teller:
         answer, body, _ = self.send(row, self.example(row))
         assert answer == row.good, (str(row), answer, body, self.faults)
         if row.keep:
-            self.names["$" + row.keep] = json.loads(body)[{"disk": "DiskId", "pair": "ReplicaPairId",
-                                                           "group": "ReplicaGroupId"}[row.keep]]
+            made = json.loads(body)
+            self.names["$" + row.keep] = made["InstanceIdSets"]["InstanceIdSet"][0] if row.keep == "instance" else \
+                made[{"disk": "DiskId", "pair": "ReplicaPairId", "group": "ReplicaGroupId"}[row.keep]]
         if answer[0] == 200:
             until(lambda: f"{row}: {[self.records(site) for site in self.sites.values()]}",
                   lambda: self.is_settled(row))

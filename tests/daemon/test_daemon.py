@@ -99,14 +99,15 @@ def test_group_fails_over_as_one(two_sites):
 @pytest.mark.parametrize("parameters, status, code", [
     ({"Action": "NoSuchThing"}, 404, "InvalidAction.NotFound"),
     ({"Action": "DescribeDisks", "Version": "1999-01-01"}, 400, "InvalidVersion"),
-    ({"Action": "DescribeDisks", "RegionId": ""}, 400, "MissingRegionId"),
-    ({"Action": "DescribeDisks", "RegionId": "nowhere"}, 404, "InvalidRegionId.NotFound"),
+    ({"Action": "DescribeDisks", "RegionId": ""}, 400, "MissingParamter.RegionId"),  # spelt as there
+    ({"Action": "DescribeDisks", "RegionId": "nowhere"}, 400, "InvalidRegion.NotFound"),
     ({"Action": "DescribeDisks", "DiskIds": "not json"}, 400, "InvalidParameter.DiskIds"),
     ({"Action": "DescribeDisks", "PageSize": "-1"}, 400, "InvalidParameter"),
     ({"Action": "AttachDisk", "DiskId": "d-none", "InstanceId": "i-1"}, 404, "InvalidDiskId.NotFound"),
     ({"Action": "AttachDisk", "InstanceId": "i-1"}, 400, "MissingDiskId"),
     ({"Action": "CreateDisk", "Size": "0"}, 400, "InvalidSize.ValueNotSupported"),
-    ({"Action": "CreateDisk", "Size": "1", "DiskName": "1st"}, 400, "InvalidParameter"),
+    ({"Action": "CreateDisk", "Size": "1", "DiskName": "1st"}, 400, "InvalidDiskName.Malformed"),
+    ({"Action": "CreateDisk", "Size": "1", "Description": "x"}, 400, "InvalidDescription.Malformed"),
     ({"Action": "StartDiskReplicaPair", "Version": "2021-07-30", "ReplicaPairId": "pair-none"}, 404, "NoSuchResource"),
     ({"Action": "DescribeDisks", "Timestamp": "yesterday"}, 400, "InvalidTimeStamp.Format"),
     ({"Action": "DescribeDisks", "Timestamp": "2020-01-01T00:00:00Z"}, 400, "InvalidTimeStamp.Expired"),

@@ -42,7 +42,7 @@ def test_a_limit_slows_shipping_and_not_writers(two_sites, tmp_path):
     assert rows(north)[pair]["DirtyBytes"] > 0
     north.kill()  # a limit is kept
     north.start()
-    zones = [zone for region in north.call("DescribeRegions")["Regions"] for zone in region["Zones"]]
+    zones = [zone for region in north.call("DescribeRegions", RegionId="")["Regions"] for zone in region["Zones"]]
     assert [zone["Offsite"]["BytesPerSecond"] for zone in zones if zone["ZoneId"] == south.zone] == [MIB]
     north.call("ModifyOffsitePeer", ZoneId=south.zone, BytesPerSecond=0)
     until("all of it is there", lambda: rows(north)[pair]["DirtyBytes"] == 0 and rows(north)[pair]["State"] == "cycling")

@@ -79,11 +79,17 @@ def test_a_new_user_may_do_nothing(site):
 
 def test_policies_name_actions_and_resources(site):
     mine, other = site.make_disk(MIB), site.make_disk(MIB)
-    offsite(site, "policy", "create", "one-disk", text=policy(allow("ecs:*Disk", f"acs:ecs:*:*:disk/{mine.id}")))
+    offsite(site, "policy", "create", "one-disk", text=policy(
+        allow("ecs:*Disk*", [f"acs:ecs:*:*:disk/{mine.id}", "acs:ecs:*:*:instance/i-1"])))
     reader = user(site, "reader", "ReadOnlyAccess", "one-disk")
     assert reader.call("DescribeDisks", ECS)["TotalCount"] == 2
     reader.call("AttachDisk", ECS, DiskId=mine.id, InstanceId="i-1")
     assert reader.refused("AttachDisk", ECS, DiskId=other.id, InstanceId="i-1") == (403, "Forbidden")
+    assert reader.refused("AttachDisk", ECS, DiskId=mine.id, InstanceId="i-2") == (403, "Forbidden")
+    # Also in a numbered list.
+    reader.call("ModifyDiskAttribute", ECS, **{"DiskIds.1": mine.id}, DiskName="mine")
+    assert reader.refused("ModifyDiskAttribute", ECS, **{"DiskIds.1": mine.id, "DiskIds.2": other.id},
+                          DiskName="all-mine") == (403, "Forbidden")
     assert reader.refused("StopDiskReplicaPair", ReplicaPairId="pair-x") == (403, "Forbidden.Action")
     assert other.row()["Status"] == "Available"
     # An explicit Deny wins, whatever allows it, and whichever was attached first.

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 #include "api/aliyun/internal.h"
@@ -14,12 +15,13 @@
 #define RESOURCE_SIZE 400
 #define ID_MAX 200
 
-/* Parameters that name things; a list is read whatever it is separated by. */
+/* Parameters that name things, alone or numbered (NAME.1); a list is read whatever it is separated by. */
 static const struct naming {
 	const char *parameter, *product, *kind;
 } namings[] = {
 	{ "ReplicaPairId", "ebs", "diskreplicapair" }, { "PairIds", "ebs", "diskreplicapair" },
 	{ "ReplicaGroupId", "ebs", "diskreplicagroup" }, { "GroupIds", "ebs", "diskreplicagroup" },
+	{ "InstanceId", "ecs", "instance" }, { "InstanceIds", "ecs", "instance" },
 	{ "DiskId", "ecs", "disk" }, { "DiskIds", "ecs", "disk" }, { "DestinationDiskId", "ecs", "disk" },
 	{ "UserName", "ram", "user" }, { "PolicyName", "ram", "policy" }, { "RoleName", "ram", "role" },
 	{ "RoleArn", "ram", "role" },
@@ -67,18 +69,41 @@ static void ask_each(struct asking *asking, const struct naming *naming, const c
 	}
 }
 
-/* ResourceId.1, ResourceId.2, ... of the kind that ResourceType names. */
-static void ask_listed(struct asking *asking, const struct http_request *request)
+/* The kind that ResourceType names, of a ResourceId. */
+static struct naming resource_naming(const struct http_request *request)
 {
 	const char *type = http_request_parameter(request, "ResourceType");
-	bool group = type != NULL && strcasestr(type, "group") != NULL, pair = type != NULL && strcasestr(type, "pair") != NULL;
+	bool instance = type != NULL && strcasecmp(type, "instance") == 0;
+
+	if (type != NULL && strcasestr(type, "group") != NULL)
+		return (struct naming){ "ResourceId", "ebs", "diskreplicagroup" };
+	if (type != NULL && strcasestr(type, "pair") != NULL)
+		return (struct naming){ "ResourceId", "ebs", "diskreplicapair" };
+	return (struct naming){ "ResourceId", "ecs", instance ? "instance" : "disk" };
+}
+
+/* NAME, or NAME.1, NAME.2, ... */
+static bool is_named(const char *parameter, const char *name)
+{
+	size_t length = strlen(name);
+
+	return strncmp(parameter, name, length) == 0 &&
+	       (parameter[length] == '\0' ||
+		(parameter[length] == '.' && strspn(parameter + length + 1, "0123456789") == strlen(parameter + length + 1)));
+}
+
+static void ask_all(struct asking *asking, const struct http_request *request)
+{
+	struct naming resource = resource_naming(request);
 
 	for (size_t i = 0; i < http_request_parameter_count(request) && asking->verdict == AUTH_ALLOWED; i++) {
 		const char *name = http_request_parameter_name(request, i), *value = http_request_parameter_value(request, i);
 
-		if (strncmp(name, "ResourceId", 10) == 0 && (name[10] == '.' || name[10] == '\0'))
-			ask(asking, group || pair ? "ebs" : "ecs", group ? "diskreplicagroup" : pair ? "diskreplicapair" : "disk", value,
-			    strlen(value));
+		for (size_t j = 0; j < sizeof(namings) / sizeof(namings[0]); j++)
+			if (is_named(name, namings[j].parameter))
+				ask_each(asking, &namings[j], value);
+		if (is_named(name, resource.parameter))
+			ask_each(asking, &resource, value);
 	}
 }
 
@@ -107,13 +132,7 @@ bool aliyun_authorize(struct aliyun *aliyun, const struct aliyun_operation *oper
 	snprintf(action, sizeof(action), "%s:%s", products[operation->product], operation->action);
 	http_request_source(request, source);
 	asking.call = (struct policy_call){ .action = action, .source = source, .now_s = (int64_t)time(NULL) };
-	for (size_t i = 0; i < sizeof(namings) / sizeof(namings[0]) && asking.verdict == AUTH_ALLOWED; i++) {
-		const char *value = http_request_parameter(request, namings[i].parameter);
-
-		if (value != NULL)
-			ask_each(&asking, &namings[i], value);
-	}
-	ask_listed(&asking, request);
+	ask_all(&asking, request);
 	if (!asking.asked)
 		ask(&asking, products[operation->product], "", "*", 1);
 	return asking.verdict == AUTH_ALLOWED || deny(&asking, error);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 #include "api/aliyun/parameters.h"
@@ -14,6 +15,8 @@
 #define PAGE_SIZE_MAX 100
 #define RESULTS_MAX 500
 #define IDS_MAX 100
+#define CATEGORY_DEFAULT "cloud_essd" /* what a pair takes */
+#define INSTANCE_STATUS "Running" /* of all: nothing stops what is only a name */
 #define GIB (1024ull * 1024 * 1024)
 
 struct page {
@@ -56,16 +59,17 @@ static void put_number(json_t *object, const char *name, uint64_t number)
 
 static bool read_page(struct page *page, const struct http_request *request, struct aliyun_error *error)
 {
-	uint64_t results, token;
+	uint64_t token;
 
-	if (!aliyun_read_number(request, "MaxResults", 1, RESULTS_MAX, 0, &results, error) ||
-	    !aliyun_read_number(request, "NextToken", 0, INT64_MAX, 0, &token, error) ||
-	    !aliyun_read_number(request, "PageNumber", 1, 1000000, 1, &page->number, error) ||
-	    !aliyun_read_number(request, "PageSize", 1, PAGE_SIZE_MAX, PAGE_DEFAULT, &page->size, error))
+	page->number = 1;
+	page->by_token = given(request, "MaxResults") != NULL || given(request, "NextToken") != NULL;
+	if (!aliyun_read_number(request, "NextToken", 0, INT64_MAX, 0, &token, error) ||
+	    !aliyun_read_number(request, "MaxResults", 1, RESULTS_MAX, PAGE_DEFAULT, &page->size, error))
 		return false;
-	page->by_token = results != 0 || given(request, "NextToken") != NULL;
-	if (page->by_token)
-		page->size = results != 0 ? results : PAGE_DEFAULT;
+	if (!page->by_token &&
+	    (!aliyun_read_number(request, "PageNumber", 1, 1000000, 1, &page->number, error) ||
+	     !aliyun_read_number(request, "PageSize", 1, PAGE_SIZE_MAX, PAGE_DEFAULT, &page->size, error)))
+		return false;
 	page->filter.first = page->by_token ? token : (page->number - 1) * page->size;
 	page->filter.count = page->size;
 	return true;
@@ -100,21 +104,24 @@ static bool read_array_ids(struct page *page, const struct http_request *request
 			   struct aliyun_error *error)
 {
 	const char *text = given(request, name);
+	char malformed[ALIYUN_CODE_SIZE], bad[ALIYUN_CODE_SIZE];
 	size_t index;
 	json_t *entry;
 
+	snprintf(malformed, sizeof(malformed), "Invalid%s.Malformed", name);
+	snprintf(bad, sizeof(bad), "InvalidParameter.%s", name);
 	*out_array = NULL;
 	if (text == NULL)
 		return true;
 	*out_array = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
 	if (!json_is_array(*out_array))
-		return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "InvalidParameter.DiskIds", "%s must be a JSON array of ids.", name);
+		return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, bad, "%s must be a JSON array of ids.", name);
 	if (json_array_size(*out_array) > IDS_MAX)
-		return aliyun_fail(error, MHD_HTTP_FORBIDDEN, "InvalidDiskIds.Malformed", "%s holds more than %d ids.", name, IDS_MAX);
+		return aliyun_fail(error, MHD_HTTP_FORBIDDEN, malformed, "%s holds more than %d ids.", name, IDS_MAX);
 	page->filter.ids = page->ids; /* an empty array asks for nothing */
 	json_array_foreach(*out_array, index, entry) {
 		if (!json_is_string(entry))
-			return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "InvalidParameter.DiskIds", "%s must hold strings.", name);
+			return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, bad, "%s must hold strings.", name);
 		if (!add_id(page, json_string_value(entry), name, error))
 			return false;
 	}
@@ -147,6 +154,20 @@ static bool read_region(struct aliyun *aliyun, struct page *page, const struct h
 	}
 	page->filter.state = -1;
 	return true;
+}
+
+/* As DescribeDisks spells it. */
+static bool read_ecs_region(struct aliyun *aliyun, struct page *page, const struct http_request *request,
+			    struct aliyun_error *error)
+{
+	const char *region = given(request, "RegionId");
+
+	if (region == NULL)
+		return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "MissingParamter.RegionId",
+				   "The parameter RegionId is mandatory and missing.");
+	if (!aliyun_region_is_known(aliyun->control, region))
+		return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "InvalidRegion.NotFound", "There is no region %.64s.", region);
+	return read_region(aliyun, page, request, error);
 }
 
 /* The tags are the page's to give back. */
@@ -268,6 +289,17 @@ static const char *role_of(const struct page *page, const struct control_site *s
 	return production ? "production" : "backup";
 }
 
+static uint64_t months_after(uint64_t time_s, uint32_t months)
+{
+	time_t when = (time_t)time_s;
+	struct tm utc;
+
+	if (gmtime_r(&when, &utc) == NULL)
+		return time_s;
+	utc.tm_mon += (int)months;
+	return (uint64_t)timegm(&utc);
+}
+
 static json_t *row_pair(const struct page *page, const struct control_pair *pair)
 {
 	json_t *row = json_object();
@@ -297,6 +329,8 @@ static json_t *row_pair(const struct page *page, const struct control_pair *pair
 	put(row, "EnableRtc", json_boolean(pair->enable_rtc));
 	put_text(row, "ChargeType", pair->charge_type[0] == '\0' ? "POSTPAY" : pair->charge_type);
 	put_number(row, "CreateTime", pair->created_s);
+	if (strcmp(pair->charge_type, "PREPAY") == 0 && pair->period > 0)
+		put_number(row, "ExpiredTime", months_after(pair->created_s, pair->period));
 	put_text(row, "ResourceGroupId", pair->resource_group);
 	put(row, "Tags", aliyun_tags_row(pair->tags));
 	put(row, "Offsite", row_status(&pair->status, pair->message));
@@ -479,16 +513,20 @@ static json_t *row_disk_own(const struct aliyun *aliyun, const struct control_di
 	return row;
 }
 
+static const char *const rates[] = { "IOPS", "IOPSRead", "IOPSWrite",
+				     "Throughput", "ThroughputRead", "ThroughputWrite" };
+
 static json_t *row_disk(const struct aliyun *aliyun, const struct control_disk *disk)
 {
 	json_t *row = json_object();
 	json_t *attachments = json_array();
+	const char *category = disk->category[0] == '\0' ? CATEGORY_DEFAULT : disk->category;
 
 	if (disk->instance[0] != '\0') {
 		json_t *attachment = json_object();
 
 		put_text(attachment, "InstanceId", disk->instance);
-		put_text(attachment, "Device", "");
+		put_text(attachment, "Device", disk->device);
 		put_time(attachment, "AttachedTime", disk->attached_s);
 		json_array_append_new(attachments, attachment);
 	}
@@ -499,18 +537,21 @@ static json_t *row_disk(const struct aliyun *aliyun, const struct control_disk *
 	put_text(row, "Description", disk->description);
 	put_text(row, "Status", disk_state_name(disk->state));
 	put_number(row, "Size", (disk->size + GIB - 1) / GIB);
-	put_text(row, "Category", disk->category);
-	put_text(row, "PerformanceLevel", "");
+	put_text(row, "Category", category);
+	put_text(row, "PerformanceLevel", disk->performance[0] != '\0' ? disk->performance :
+					  strcmp(category, CATEGORY_DEFAULT) == 0 ? "PL1" : "");
 	put_text(row, "Type", "data");
 	put_text(row, "DiskChargeType", "PostPaid");
 	put(row, "Portable", json_true());
 	put(row, "Encrypted", json_false());
-	put(row, "DeleteWithInstance", json_false());
-	put(row, "DeleteAutoSnapshot", json_false());
-	put(row, "EnableAutoSnapshot", json_false());
+	put(row, "DeleteWithInstance", json_boolean(disk->delete_with_instance));
+	put(row, "DeleteAutoSnapshot", json_boolean(disk->delete_auto_snapshot));
+	put(row, "EnableAutoSnapshot", json_boolean(disk->enable_auto_snapshot));
+	for (size_t i = 0; i < sizeof(rates) / sizeof(rates[0]); i++)
+		put_number(row, rates[i], 0); /* no limit is set */
 	put_text(row, "MultiAttach", "Disabled");
 	put_text(row, "InstanceId", disk->instance);
-	put_text(row, "Device", "");
+	put_text(row, "Device", disk->device);
 	put_text(row, "SourceSnapshotId", "");
 	put_text(row, "SerialNumber", disk->id);
 	put_text(row, "ResourceGroupId", disk->resource_group);
@@ -532,30 +573,88 @@ static bool read_disk_status(struct page *page, const struct http_request *reque
 	for (int state = 0; state < DISK_STATES; state++)
 		if (strcmp(disk_state_name((enum disk_state)state), status) == 0)
 			page->filter.state = state;
+	if (page->filter.state < 0 && strcmp(status, "ReIniting") == 0)
+		page->filter.state = DISK_STATES; /* never in it */
 	if (page->filter.state < 0)
 		return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "InvalidParameter",
-				   "Status must be In_use, Available, Attaching, Detaching, Creating or All.");
+				   "Status must be In_use, Available, Attaching, Detaching, Creating, ReIniting or All.");
 	return true;
 }
 
 json_t *aliyun_describe_disks(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error)
 {
+	const char *category = given(request, "Category");
 	struct page page = { 0 };
 	struct control_list list;
 	json_t *ids = NULL;
 	json_t *rows, *answer = NULL;
 
-	if (read_region(aliyun, &page, request, error) && read_page(&page, request, error) &&
+	if (read_ecs_region(aliyun, &page, request, error) && read_page(&page, request, error) &&
 	    read_disk_status(&page, request, error) && read_array_ids(&page, request, "DiskIds", &ids, error) &&
 	    read_labels(&page, request, error)) {
 		page.filter.zone = given(request, "ZoneId");
 		page.filter.instance = given(request, "InstanceId");
 		page.filter.name_part = given(request, "DiskName");
+		page.filter.category = category;
+		if (category != NULL && strcasecmp(category, "all") == 0)
+			page.filter.category = NULL;
+		page.filter.or_no_category = category != NULL && strcmp(category, CATEGORY_DEFAULT) == 0;
+		if (given(request, "SnapshotId") != NULL)
+			page.filter.state = DISK_STATES; /* no disk comes from one */
 		control_list_disks(aliyun->control, &page.filter, &list);
 		rows = json_array();
 		for (size_t i = 0; i < list.count; i++)
 			json_array_append_new(rows, row_disk(aliyun, &list.disks[i]));
 		answer = answer_page(&page, &list, "Disks", json_pack("{s:o}", "Disk", rows));
+		control_list_free(&list);
+	}
+	json_decref(ids);
+	page_clear(&page);
+	return answer;
+}
+
+/* --- instances --- */
+
+static json_t *row_instance(const struct control_instance *instance)
+{
+	json_t *row = json_object(), *disks = json_array();
+
+	for (uint32_t i = 0; i < instance->disk_count; i++)
+		json_array_append_new(disks, json_string(instance->disks[i]));
+	put_text(row, "InstanceId", instance->id);
+	put_text(row, "InstanceName", instance->name[0] != '\0' ? instance->name : instance->id);
+	put_text(row, "Description", instance->description);
+	put_text(row, "RegionId", instance->region);
+	put_text(row, "ZoneId", instance->zone);
+	put_text(row, "Status", INSTANCE_STATUS);
+	put_text(row, "InstanceChargeType", "PostPaid");
+	put_text(row, "ResourceGroupId", instance->resource_group);
+	put_time(row, "CreationTime", instance->created_s);
+	put(row, "Tags", json_pack("{s:o}", "Tag", aliyun_tags_row(instance->tags)));
+	put(row, "Offsite", json_pack("{s:o}", "DiskIds", disks));
+	return row;
+}
+
+json_t *aliyun_describe_instances(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error)
+{
+	struct page page = { 0 };
+	struct control_list list;
+	const char *status = given(request, "Status");
+	json_t *ids = NULL, *rows, *answer = NULL;
+
+	if (read_ecs_region(aliyun, &page, request, error) && read_page(&page, request, error) &&
+	    read_array_ids(&page, request, "InstanceIds", &ids, error) && read_labels(&page, request, error)) {
+		page.filter.zone = given(request, "ZoneId");
+		page.filter.name_part = given(request, "InstanceName");
+		if (status != NULL && strcmp(status, INSTANCE_STATUS) != 0) {
+			page.filter.ids = page.ids; /* none is in another state */
+			page.filter.id_count = 0;
+		}
+		control_list_instances(aliyun->control, &page.filter, &list);
+		rows = json_array();
+		for (size_t i = 0; i < list.count; i++)
+			json_array_append_new(rows, row_instance(&list.instances[i]));
+		answer = answer_page(&page, &list, "Instances", json_pack("{s:o}", "Instance", rows));
 		control_list_free(&list);
 	}
 	json_decref(ids);
@@ -594,48 +693,86 @@ static void put_site(json_t *regions, const struct control_site *site, const cha
 	json_array_append_new(json_object_get(row, "Zones"), zone);
 }
 
-json_t *aliyun_describe_regions(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error)
+/* All sites by region, in the order of the configuration; `only` may be NULL. */
+static json_t *list_regions(struct aliyun *aliyun, const struct http_request *request, const char *only)
 {
 	const char *host = http_request_header(request, "Host");
-	const struct control_site *site;
-	json_t *answer = json_object();
+	const struct control_site *site = control_this_site(aliyun->control);
 	json_t *regions = json_array();
 	uint64_t limit;
 	bool linked;
 
-	(void)error;
-	put_site(regions, control_this_site(aliyun->control), host == NULL ? "" : host, true, true, 0);
+	if (only == NULL || strcmp(site->region, only) == 0)
+		put_site(regions, site, host == NULL ? "" : host, true, true, 0);
 	for (size_t i = 0; (site = control_peer(aliyun->control, i, &linked, &limit)) != NULL; i++)
-		put_site(regions, site, "", false, linked, limit);
-	put(answer, "Regions", regions);
+		if (only == NULL || strcmp(site->region, only) == 0)
+			put_site(regions, site, "", false, linked, limit);
+	return regions;
+}
+
+json_t *aliyun_describe_regions(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error)
+{
+	const char *type = given(request, "ResourceType");
+	json_t *answer = json_object();
+
+	(void)error;
+	/* Other features of the cloud's disks are nowhere here. */
+	put(answer, "Regions", type != NULL && strcmp(type, "ear") != 0 ? json_array() :
+			       list_regions(aliyun, request, given(request, "RegionId")));
 	return answer;
 }
 
+/* Adds the zone to its region's row, made when it is the first there. */
+static void put_edge(json_t *regions, const struct control_site *site)
+{
+	json_t *row;
+	size_t index;
+
+	json_array_foreach(regions, index, row) {
+		if (strcmp(json_string_value(json_object_get(row, "RegionId")), site->region) != 0)
+			continue;
+		json_array_append_new(json_object_get(row, "Zones"), json_pack("{s:s}", "ZoneId", site->zone));
+		return;
+	}
+	row = json_pack("{s:s, s:[{s:s}]}", "RegionId", site->region, "Zones", "ZoneId", site->zone);
+	json_array_append_new(regions, row);
+}
+
 /* Where disks of a zone can be copied to: from here to the peers, from a peer to here. */
+static json_t *all_edges(struct aliyun *aliyun, const char *region, const char *zone)
+{
+	const struct control_site *here = control_this_site(aliyun->control), *site;
+	json_t *regions = json_array();
+	uint64_t limit;
+	bool linked;
+
+	for (size_t i = 0; (site = control_peer(aliyun->control, i, &linked, &limit)) != NULL; i++) {
+		if (strcmp(here->zone, zone) == 0 && strcmp(here->region, region) == 0)
+			put_edge(regions, site);
+		else if (strcmp(site->zone, zone) == 0 && strcmp(site->region, region) == 0)
+			put_edge(regions, here);
+	}
+	return regions;
+}
+
 json_t *aliyun_list_edges(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error)
 {
 	const char *region = aliyun_need(request, "RegionId", error);
 	const char *zone = region == NULL ? NULL : aliyun_need(request, "Azone", error);
-	const struct control_site *here = control_this_site(aliyun->control), *site;
-	json_t *regions, *answer;
-	uint64_t limit;
-	bool linked;
+	json_t *all, *rows, *answer;
+	struct page page = { 0 };
+	struct control_list list = { 0 };
 
-	if (zone == NULL)
+	if (zone == NULL || !read_page(&page, request, error))
 		return NULL;
-	regions = json_array();
-	for (size_t i = 0; (site = control_peer(aliyun->control, i, &linked, &limit)) != NULL; i++) {
-		const struct control_site *to = strcmp(here->zone, zone) == 0 ? site : here;
-
-		if (strcmp(here->zone, zone) == 0 ? strcmp(here->region, region) == 0 :
-		    strcmp(site->zone, zone) == 0 && strcmp(site->region, region) == 0)
-			json_array_append_new(regions, json_pack("{s:s, s:[{s:s}]}", "RegionId", to->region, "Zones", "ZoneId",
-								 to->zone));
-	}
-	answer = json_object();
-	put_number(answer, "MaxResults", json_array_size(regions));
-	put_text(answer, "NextToken", "");
-	put(answer, "SupportedRegions", regions);
+	all = all_edges(aliyun, region, zone);
+	rows = json_array();
+	list.total = json_array_size(all);
+	for (size_t i = page.filter.first; i < list.total && list.count < page.filter.count; i++, list.count++)
+		json_array_append(rows, json_array_get(all, i));
+	json_decref(all);
+	answer = answer_page(&page, &list, "SupportedRegions", rows);
+	put_number(answer, "MaxResults", page.size);
 	return answer;
 }
 
@@ -651,13 +788,14 @@ json_t *aliyun_no_drills(struct aliyun *aliyun, const struct http_request *reque
 /* ECS wraps its arrays. */
 json_t *aliyun_describe_ecs_regions(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error)
 {
-	json_t *answer = aliyun_describe_regions(aliyun, request, error), *regions;
+	json_t *regions = list_regions(aliyun, request, NULL), *row;
+	size_t index;
 
-	if (answer == NULL)
-		return NULL;
-	regions = json_pack("{s:O}", "Region", json_object_get(answer, "Regions"));
-	put(answer, "Regions", regions);
-	return answer;
+	(void)error;
+	json_array_foreach(regions, index, row) {
+		put_text(row, "Status", "available");
+	}
+	return json_pack("{s:{s:o}}", "Regions", "Region", regions);
 }
 
 json_t *aliyun_describe_zones(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error)
@@ -677,8 +815,11 @@ json_t *aliyun_describe_zones(struct aliyun *aliyun, const struct http_request *
 	zones = json_array();
 	for (size_t i = 0; site != NULL; site = control_peer(aliyun->control, i++, &linked, &limit)) {
 		if (strcmp(site->region, region) == 0)
-			json_array_append_new(zones, json_pack("{s:s, s:s, s:s}", "ZoneId", site->zone, "LocalName", site->zone,
-							       "ZoneType", "AvailabilityZone"));
+			json_array_append_new(zones, json_pack("{s:s, s:s, s:s, s:{s:[s, s]}, s:{s:[s, s]}}", "ZoneId", site->zone,
+							       "LocalName", site->zone, "ZoneType", "AvailabilityZone",
+							       "AvailableDiskCategories", "DiskCategories", CATEGORY_DEFAULT,
+							       "cloud_auto", "AvailableResourceCreation", "ResourceTypes",
+							       "Disk", "Instance"));
 	}
 	return json_pack("{s:{s:o}}", "Zones", "Zone", zones);
 }

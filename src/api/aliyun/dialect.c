@@ -95,7 +95,8 @@ static bool wants_xml(const struct call *call)
 static const char *call_object(const struct call *call)
 {
 	static const char *const names[] = { "ReplicaGroupId", "ReplicaPairId", "DiskId", "ResourceId", "ResourceId.1", "UserName",
-					     "RoleName", "PolicyName", "RoleArn", "GroupIds", "PairIds", "DiskIds" };
+					     "RoleName", "PolicyName", "RoleArn", "GroupIds", "PairIds", "DiskIds", "DiskIds.1",
+					     "InstanceId", "InstanceId.1", "InstanceIds" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		const char *value = http_request_parameter(call->request, names[i]);
@@ -170,6 +171,27 @@ static void call_refuse(struct call *call)
 	call_send(call, call->error.status, members);
 }
 
+/* The members that only some changes have. */
+static void put_made(const struct call *call, const struct control_answer *answer, json_t *members)
+{
+	enum control_operation made = call->operation->change;
+	json_t *ids;
+
+	if (made == CONTROL_CREATE_PAIR || made == CONTROL_CREATE_DISK || made == CONTROL_RESIZE_DISK ||
+	    made == CONTROL_RUN_INSTANCES)
+		json_object_set_new(members, "OrderId", json_string("")); /* nothing is billed */
+	if (made != CONTROL_RUN_INSTANCES)
+		return;
+	ids = json_array();
+	for (uint32_t i = 0; i < answer->amount; i++) {
+		char id[CONTROL_ID_SIZE];
+
+		control_instance_id(answer->id, i, id);
+		json_array_append_new(ids, json_string(id));
+	}
+	json_object_set_new(members, "InstanceIdSets", json_pack("{s:o}", "InstanceIdSet", ids));
+}
+
 static void call_on_answer(void *data, const struct control_answer *answer)
 {
 	struct call *call = data;
@@ -181,6 +203,7 @@ static void call_on_answer(void *data, const struct control_answer *answer)
 		return;
 	}
 	members = json_object();
+	put_made(call, answer, members);
 	if (call->operation->id_name != NULL)
 		json_object_set_new(members, call->operation->id_name, json_string(answer->id));
 	if (answer->preview != NULL)

@@ -132,6 +132,7 @@ json_t *aliyun_no_drills(struct aliyun *aliyun, const struct http_request *reque
 json_t *aliyun_describe_ecs_regions(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
 json_t *aliyun_describe_zones(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
 json_t *aliyun_describe_disks(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
+json_t *aliyun_describe_instances(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
 json_t *aliyun_describe_pairs(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
 json_t *aliyun_describe_groups(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);
 json_t *aliyun_describe_progress(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error);

@@ -4,10 +4,11 @@
 
 #include "api/aliyun/parameters.h"
 
-#define ROW(name, kind, required, field) \
-	{ name, kind, required, offsetof(struct control_request, field), sizeof(((struct control_request *)NULL)->field) }
+#define FIELD(field) offsetof(struct control_request, field), sizeof(((struct control_request *)NULL)->field)
+#define ROW(name, kind, required, field) { name, kind, required, FIELD(field), NULL }
 #define NEEDS(name, kind, field) ROW(name, kind, true, field)
 #define TAKES(name, kind, field) ROW(name, kind, false, field)
+#define ONE_OF(name, kind, field, words) { name, kind, false, FIELD(field), &(words) }
 #define LIST(...) (const struct aliyun_parameter[]) { __VA_ARGS__, { 0 } }
 
 #define REGION NEEDS("RegionId", ALIYUN_ID, region)
@@ -23,6 +24,7 @@
 #define TERMS \
 	TAKES("Description", ALIYUN_DESCRIPTION, description), TAKES("RPO", ALIYUN_SECONDS, rpo_s), \
 	TAKES("Bandwidth", ALIYUN_COUNT, bandwidth), TAKES("EnableRtc", ALIYUN_FLAG, enable_rtc), TOKEN
+#define WITH_INSTANCE TAKES("DeleteWithInstance", ALIYUN_CHOICE, delete_with_instance)
 #define LABELS TAKES("ResourceGroupId", ALIYUN_ID, resource_group), TAKES("Tag", ALIYUN_TAGS, tags)
 #define RESOURCES NEEDS("ResourceType", ALIYUN_RESOURCE_TYPE, resource), NEEDS("ResourceId", ALIYUN_LIST, ids)
 
@@ -34,6 +36,17 @@
 #define EBS(action, operation, ...) CHANGE(action, ALIYUN_EBS, operation, NULL, __VA_ARGS__)
 #define ECS(action, operation, ...) CHANGE(action, ALIYUN_ECS, operation, NULL, __VA_ARGS__)
 
+static const struct aliyun_words charges = { "InvalidParameter", 400, { "PREPAY", "POSTPAY" } };
+static const struct aliyun_words periods = { "InvalidParameter", 400, { "1", "2", "3", "6", "12", "24", "36", "60" } };
+static const struct aliyun_words units = { "InvalidParameter", 400, { "Month" } };
+static const struct aliyun_words levels = { "InvalidPerformanceLevel.Malformed", 400, { "PL0", "PL1", "PL2", "PL3" } };
+static const struct aliyun_words categories = {
+	"InvalidDiskCategory.ValueNotSupported", 400,
+	{ "cloud", "cloud_efficiency", "cloud_ssd", "cloud_essd", "cloud_auto", "cloud_essd_entry", "elastic_ephemeral_*" },
+};
+/* There are none: a disk made of one would be empty. */
+static const struct aliyun_words snapshots = { "InvalidSnapshotId.NotFound", 404, { NULL } };
+
 static const struct aliyun_operation operations[] = {
 	READ("DescribeRegions", ALIYUN_EBS, aliyun_describe_regions),
 	READ("DescribeDiskReplicaPairs", ALIYUN_EBS, aliyun_describe_pairs),
@@ -41,7 +54,8 @@ static const struct aliyun_operation operations[] = {
 	READ("DescribeDiskReplicaGroups", ALIYUN_EBS, aliyun_describe_groups),
 	CHANGE("CreateDiskReplicaPair", ALIYUN_EBS, CONTROL_CREATE_PAIR, "ReplicaPairId", DIRECTION, DISK,
 	       NEEDS("DestinationDiskId", ALIYUN_ID, peer_disk), TAKES("PairName", ALIYUN_NAME, name),
-	       TAKES("ChargeType", ALIYUN_WORD, charge_type), TERMS, LABELS),
+	       ONE_OF("ChargeType", ALIYUN_WORD, charge_type, charges), ONE_OF("Period", ALIYUN_NUMBER, period, periods),
+	       ONE_OF("PeriodUnit", ALIYUN_CHECKED, period, units), TERMS, LABELS),
 	EBS("ModifyDiskReplicaPair", CONTROL_MODIFY_PAIR, REGION, PAIR, TAKES("PairName", ALIYUN_NAME, name), TERMS),
 	EBS("StartDiskReplicaPair", CONTROL_START_PAIR, REGION, PAIR, TAKES("OneShot", ALIYUN_FLAG, one_shot), TOKEN),
 	EBS("StopDiskReplicaPair", CONTROL_STOP_PAIR, REGION, PAIR, TOKEN),
@@ -89,19 +103,33 @@ static const struct aliyun_operation operations[] = {
 	READ("ListTagResources", ALIYUN_ECS, aliyun_list_disk_tags),
 	ECS("TagResources", CONTROL_TAG, REGION, RESOURCES, NEEDS("Tag", ALIYUN_TAGS, tags)),
 	ECS("UntagResources", CONTROL_UNTAG, REGION, RESOURCES, TAKES("TagKey", ALIYUN_LIST, keys), TAKES("All", ALIYUN_FLAG, all)),
-	ECS("ModifyDiskAttribute", CONTROL_MODIFY_DISK, DISK, ANY_REGION, TAKES("DiskName", ALIYUN_NAME, name),
-	    TAKES("Description", ALIYUN_DESCRIPTION, description)),
+	ECS("ModifyDiskAttribute", CONTROL_MODIFY_DISK, TAKES("DiskId", ALIYUN_ID, disk),
+	    TAKES("DiskIds", ALIYUN_LIST, ids), ANY_REGION, TAKES("DiskName", ALIYUN_NAME, name),
+	    TAKES("Description", ALIYUN_DESCRIPTION, description), WITH_INSTANCE,
+	    TAKES("DeleteAutoSnapshot", ALIYUN_CHOICE, delete_auto_snapshot),
+	    TAKES("EnableAutoSnapshot", ALIYUN_CHOICE, enable_auto_snapshot)),
 	READ("DescribeDisks", ALIYUN_ECS, aliyun_describe_disks),
 	/* Offsite's own: OffsiteSizeBytes (instead of GiB), OffsitePath (a raw file or block device to be adopted in place). */
 	CHANGE("CreateDisk", ALIYUN_ECS, CONTROL_CREATE_DISK, "DiskId", REGION, TAKES("ZoneId", ALIYUN_ID, zone),
 	       TAKES("Size", ALIYUN_GIB, size), TAKES("OffsiteSizeBytes", ALIYUN_COUNT, size),
 	       TAKES("OffsitePath", ALIYUN_PATH, path), TAKES("DiskName", ALIYUN_NAME, name),
-	       TAKES("Description", ALIYUN_DESCRIPTION, description), TAKES("DiskCategory", ALIYUN_WORD, category), LABELS, TOKEN),
-	ECS("AttachDisk", CONTROL_ATTACH_DISK, DISK, INSTANCE, ANY_REGION),
+	       TAKES("Description", ALIYUN_DESCRIPTION, description),
+	       ONE_OF("DiskCategory", ALIYUN_WORD, category, categories),
+	       ONE_OF("PerformanceLevel", ALIYUN_WORD, performance, levels),
+	       ONE_OF("SnapshotId", ALIYUN_CHECKED, disk, snapshots), TAKES("InstanceId", ALIYUN_ID, instance), LABELS,
+	       TOKEN),
+	ECS("AttachDisk", CONTROL_ATTACH_DISK, DISK, INSTANCE, ANY_REGION, TAKES("Device", ALIYUN_TOKEN, device),
+	    WITH_INSTANCE),
 	ECS("DetachDisk", CONTROL_DETACH_DISK, DISK, INSTANCE, ANY_REGION),
 	ECS("DeleteDisk", CONTROL_DELETE_DISK, DISK, ANY_REGION),
 	ECS("ResizeDisk", CONTROL_RESIZE_DISK, DISK, ANY_REGION, TAKES("NewSize", ALIYUN_GIB, size),
 	    TAKES("OffsiteSizeBytes", ALIYUN_COUNT, size), TOKEN),
+	CHANGE("RunInstances", ALIYUN_ECS, CONTROL_RUN_INSTANCES, NULL, REGION, TAKES("ZoneId", ALIYUN_ID, zone),
+	       TAKES("InstanceName", ALIYUN_NAME, name), TAKES("Description", ALIYUN_DESCRIPTION, description),
+	       TAKES("Amount", ALIYUN_AMOUNT, amount), LABELS, TOKEN),
+	READ("DescribeInstances", ALIYUN_ECS, aliyun_describe_instances),
+	ECS("DeleteInstance", CONTROL_DELETE_INSTANCES, INSTANCE, ANY_REGION, TOKEN),
+	ECS("DeleteInstances", CONTROL_DELETE_INSTANCES, REGION, NEEDS("InstanceId", ALIYUN_LIST, ids), TOKEN),
 	RAM("CreateUser", aliyun_create_user),
 	RAM_READ("GetUser", aliyun_get_user),
 	RAM_READ("ListUsers", aliyun_list_users),

@@ -12,6 +12,7 @@
 
 #define GIB (1024ull * 1024 * 1024)
 #define SIZE_GIB_MAX 65536ull
+#define PREPAID_KBIT 10240u /* of a pair that names no bandwidth */
 
 #define BAD MHD_HTTP_BAD_REQUEST, "InvalidParameter"
 
@@ -193,6 +194,64 @@ static bool parse_gib(const struct aliyun_parameter *row, const char *text, void
 	return true;
 }
 
+static bool parse_number(const struct aliyun_parameter *row, const char *text, void *target, struct aliyun_error *error)
+{
+	uint64_t number;
+
+	if (!number_read(text, &number) || number > UINT32_MAX)
+		return aliyun_fail(error, BAD, "The parameter %s must be a whole number.", row->name);
+	*(uint32_t *)target = (uint32_t)number;
+	return true;
+}
+
+static bool parse_amount(const struct aliyun_parameter *row, const char *text, void *target, struct aliyun_error *error)
+{
+	uint64_t number;
+
+	if (!number_read(text, &number) || number < 1 || number > CONTROL_INSTANCES_MAX)
+		return aliyun_fail(error, BAD, "The parameter %s must be between 1 and %u.", row->name, CONTROL_INSTANCES_MAX);
+	*(uint32_t *)target = (uint32_t)number;
+	return true;
+}
+
+static bool parse_choice(const struct aliyun_parameter *row, const char *text, void *target, struct aliyun_error *error)
+{
+	bool yes = false;
+
+	if (!parse_flag(row, text, &yes, error))
+		return false;
+	*(uint32_t *)target = yes ? CONTROL_YES : CONTROL_NO;
+	return true;
+}
+
+static bool parse_nothing(const struct aliyun_parameter *row, const char *text, void *target,
+			  struct aliyun_error *error)
+{
+	(void)row;
+	(void)text;
+	(void)target;
+	(void)error;
+	return true;
+}
+
+static bool is_one_of(const struct aliyun_parameter *row, const char *text, struct aliyun_error *error)
+{
+	char list[256] = "";
+
+	for (const char *const *word = row->words->words; *word != NULL; word++) {
+		size_t length = strlen(*word);
+
+		if ((*word)[length - 1] == '*' ? strncmp(text, *word, length - 1) == 0 : strcmp(text, *word) == 0)
+			return true;
+		snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s%s", list[0] == '\0' ? "" : ", ", *word);
+	}
+	if (list[0] == '\0')
+		return aliyun_fail(error, row->words->status, row->words->code, "There is no %.64s: no %s is known here.", text,
+				   row->name);
+	return aliyun_fail(error, row->words->status, row->words->code, "The parameter %s must be one of: %s.", row->name,
+			   list);
+}
+
 typedef bool parse_function(const struct aliyun_parameter *row, const char *text, void *target, struct aliyun_error *error);
 
 static parse_function *const parsers[ALIYUN_LIST] = {
@@ -207,21 +266,48 @@ static parse_function *const parsers[ALIYUN_LIST] = {
 	[ALIYUN_SECONDS] = parse_seconds,
 	[ALIYUN_COUNT] = parse_count,
 	[ALIYUN_GIB] = parse_gib,
+	[ALIYUN_NUMBER] = parse_number,
+	[ALIYUN_AMOUNT] = parse_amount,
+	[ALIYUN_CHOICE] = parse_choice,
+	[ALIYUN_CHECKED] = parse_nothing,
 };
 
 /* A row that takes its value from several parameters. */
 static bool read_many(const struct aliyun_parameter *row, const struct http_request *request, void *target,
 		      struct aliyun_error *error)
 {
+	char code[ALIYUN_CODE_SIZE];
+
 	if (row->kind == ALIYUN_RESOURCE_TYPE)
 		return aliyun_read_resource_type(request, target, error);
 	if (row->kind == ALIYUN_TAGS && !aliyun_read_tags(request, false, target, error))
 		return false;
 	if (row->kind == ALIYUN_LIST && !aliyun_read_list(request, row->name, target, error))
 		return false;
-	if (row->required && json_array_size(*(json_t **)target) == 0 && json_object_size(*(json_t **)target) == 0)
-		return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, row->kind == ALIYUN_TAGS ? "MissingTag" : "MissingResourceId",
-				   "The parameter %s.1 is mandatory and missing.", row->name);
+	if (!row->required || json_array_size(*(json_t **)target) > 0 || json_object_size(*(json_t **)target) > 0)
+		return true;
+	snprintf(code, sizeof(code), "Missing%s", row->name);
+	return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, code, "The parameter %s.1 is mandatory and missing.", row->name);
+}
+
+/* What parameters say together. */
+static bool fit_together(const struct aliyun_operation *operation, const struct http_request *request,
+			 struct control_request *out_request, struct aliyun_error *error)
+{
+	const char *dry = http_request_parameter(request, "DryRun");
+
+	if (operation->change == CONTROL_CREATE_PAIR && strcmp(out_request->charge_type, "PREPAY") == 0) {
+		if (out_request->period == 0)
+			return aliyun_need(request, "Period", error) != NULL;
+		if (out_request->bandwidth == 0)
+			out_request->bandwidth = PREPAID_KBIT;
+	}
+	if (operation->change == CONTROL_CREATE_DISK && out_request->zone[0] != '\0' && out_request->instance[0] != '\0')
+		return aliyun_fail(error, MHD_HTTP_FORBIDDEN, "InvalidParam.ZoneIdAndInstanceId.Conflict",
+				   "Give ZoneId or InstanceId, not both.");
+	if (operation->product == ALIYUN_ECS && dry != NULL && strcasecmp(dry, "true") == 0)
+		return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "DryRunOperation",
+				   "The request would have been accepted; nothing was done, as DryRun was asked for.");
 	return true;
 }
 
@@ -243,8 +329,13 @@ bool aliyun_read_request(const struct aliyun_operation *operation, const struct 
 				return false;
 			continue;
 		}
-		if (!parsers[row->kind](row, text, (char *)out_request + row->offset, error))
+		if (row->words != NULL && !is_one_of(row, text, error))
 			return false;
+		if (!parsers[row->kind](row, text, (char *)out_request + row->offset, error)) {
+			if (operation->product == ALIYUN_ECS && (row->kind == ALIYUN_NAME || row->kind == ALIYUN_DESCRIPTION))
+				snprintf(error->code, sizeof(error->code), "Invalid%s.Malformed", row->name);
+			return false;
+		}
 	}
-	return true;
+	return fit_together(operation, request, out_request, error);
 }

@@ -16,10 +16,21 @@ enum aliyun_value {
 	ALIYUN_SECONDS, /* uint32_t */
 	ALIYUN_COUNT,   /* uint64_t */
 	ALIYUN_GIB,     /* uint64_t bytes */
+	ALIYUN_NUMBER,  /* uint32_t, one of the row's words */
+	ALIYUN_AMOUNT,  /* uint32_t: of instances */
+	ALIYUN_CHOICE,  /* uint32_t: enum control_choice */
+	ALIYUN_CHECKED, /* and dropped */
 	ALIYUN_LIST,    /* json_t *: NAME.1, NAME.2, ... */
 	ALIYUN_TAGS,    /* json_t *: Tag.N.Key, Tag.N.Value */
 	ALIYUN_RESOURCE_TYPE, /* uint32_t: enum control_resource */
 	ALIYUN_VALUES,
+};
+
+/* All that a value may be, and a NULL. A word that ends in '*' stands for all that begin so. */
+struct aliyun_words {
+	const char *code; /* of the refusal of another */
+	unsigned status;
+	const char *words[16];
 };
 
 struct aliyun_parameter {
@@ -28,6 +39,7 @@ struct aliyun_parameter {
 	bool required;
 	size_t offset; /* in struct control_request */
 	size_t size;
+	const struct aliyun_words *words; /* or NULL: any */
 };
 
 /* Of a request, not of one value of it. What they give belongs to the caller, also when they fail. */

@@ -9,6 +9,7 @@
 
 #define TAGS_MAX 20u
 #define IDS_MAX 50u
+#define LIST_MAX 100u /* of disks, of instances */
 #define KEY_MAX 128u
 #define RESULTS_MAX 500
 
@@ -46,8 +47,8 @@ static const char *numbered(const struct http_request *request, const char *name
 /* One more than the protocol allows is looked for, so that too many are told from enough. */
 bool aliyun_read_list(const struct http_request *request, const char *name, json_t **out_list, struct aliyun_error *error)
 {
-	bool is_ids = strcmp(name, "ResourceId") == 0;
-	unsigned most = is_ids ? IDS_MAX : TAGS_MAX;
+	bool is_ids = strcmp(name, "ResourceId") == 0, is_tags = strcmp(name, "TagKey") == 0;
+	unsigned most = is_ids ? IDS_MAX : is_tags ? TAGS_MAX : LIST_MAX;
 	json_t *list = json_array();
 
 	*out_list = list;
@@ -59,7 +60,8 @@ bool aliyun_read_list(const struct http_request *request, const char *name, json
 			return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "InvalidParameter", "%s.%u must be a UTF-8 text.", name, number);
 	}
 	if (json_array_size(list) > most)
-		return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, is_ids ? "NumberExceed.ResourceIds" : "NumberExceed.Tags",
+		return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, 
+				   is_ids ? "NumberExceed.ResourceIds" : is_tags ? "NumberExceed.Tags" : "InvalidParameter",
 				   "At most %u of %s.N.", most, name);
 	return true;
 }
@@ -111,6 +113,7 @@ static const struct {
 } types[] = {
 	{ "diskreplicapair", CONTROL_RESOURCE_PAIR }, { "pair", CONTROL_RESOURCE_PAIR },
 	{ "diskreplicagroup", CONTROL_RESOURCE_GROUP }, { "group", CONTROL_RESOURCE_GROUP }, { "disk", CONTROL_RESOURCE_DISK },
+	{ "instance", CONTROL_RESOURCE_INSTANCE },
 };
 
 bool aliyun_read_resource_type(const struct http_request *request, uint32_t *out_type, struct aliyun_error *error)
@@ -127,7 +130,7 @@ bool aliyun_read_resource_type(const struct http_request *request, uint32_t *out
 		return true;
 	}
 	return aliyun_fail(error, MHD_HTTP_NOT_FOUND, "InvalidResourceType.NotFound",
-			   "ResourceType must be diskreplicapair or diskreplicagroup (ECS: disk).");
+			   "ResourceType must be diskreplicapair or diskreplicagroup (ECS: disk, instance).");
 }
 
 /* --- reads --- */
