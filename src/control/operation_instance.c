@@ -51,9 +51,9 @@ static bool can_delete(struct call *call, const char *id)
 
 	if (disk != NULL)
 		call_end(call, REFUSE_INSTANCE_IN_USE, "disk %s is attached to instance %s: detach it first", disk->id, id);
-	else if (instance_find(call->control, id) == NULL)
-		call_end(call, REFUSE_NO_SUCH_INSTANCE, "there is no instance %s at site %s", id,
-			 call->control->config.site.zone);
+	else if (instance_find(call->control, id) == NULL || !call_is_of_this_region(call))
+		call_seek(call, REFUSE_NO_SUCH_INSTANCE, "there is no instance %s at site %s", id,
+			  call->control->config.site.zone);
 	else
 		return true;
 	return false;

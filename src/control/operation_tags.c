@@ -65,7 +65,8 @@ static json_t *tags_after(const struct call *call, const struct tagged *tagged)
 /* False: it is not here, and the call has been answered or carried over. */
 static bool call_find(struct call *call, const char *id, struct tagged *out)
 {
-	bool may_be_here = call->request.resource != CONTROL_RESOURCE_DISK || call_is_of_this_region(call);
+	bool is_shared = call->request.resource == CONTROL_RESOURCE_PAIR || call->request.resource == CONTROL_RESOURCE_GROUP;
+	bool may_be_here = is_shared || call_is_of_this_region(call);
 
 	if (may_be_here && tagged_find(call->control, call->request.resource, id, out))
 		return true;

@@ -117,8 +117,8 @@ void disk_forget_dirty(struct disk *disk); /* what a handshake must never do: ba
  * beyond the old one is ever forgotten. -ENOTSUP when there is none. */
 int disk_extend(struct disk *disk, uint64_t size);
 /* The disk grows to `size` bytes, while requests go on. New zeros count as unchanged, as they do at the other side; what may be
- * something else, there (`compare`) or here, is to be compared. No epoch may be closed. -EAGAIN when its own metadata is being written:
- * try again soon; else what the disk failed with. */
+ * something else, there (`compare`) or here, is to be compared. No epoch may be closed. -EAGAIN when its own metadata is being
+ * written: try again soon; else what the disk failed with. */
 int disk_grow(struct disk *disk, uint64_t size, bool compare);
 /* From that byte on the two sides may differ: to be compared. 0 when that is durable; -EAGAIN: ask again soon. */
 int disk_suspect_from(struct disk *disk, uint64_t from);

@@ -109,17 +109,23 @@ def disks_and_tags(call, south):
     call("ChangeResourceGroup", ResourceType="disk", ResourceId=one, NewResourceGroupId="rg-1")
     assert Disk(south, one).row()["ResourceGroupId"] == "rg-1"
     call("DeleteDisk", ECS, DiskId=one)
+    names = [call("RunInstances", ECS, InstanceName=name)["InstanceIdSets"]["InstanceIdSet"][0] for name in ("first", "second")]
+    rows = call.same(south, "DescribeInstances", ECS, InstanceIds=json.dumps(names))["Instances"]["Instance"]
+    assert {row["InstanceId"] for row in rows} == set(names) and {row["ZoneId"] for row in rows} == {south.zone}
+    call("DeleteInstance", ECS, InstanceId=names[0])
+    call("DeleteInstances", ECS, **{"InstanceId.1": names[1]})
+    assert not south.call("DescribeInstances", InstanceIds=json.dumps(names))["TotalCount"]
     assert not Disk(south, one).site.call("DescribeDisks", DiskIds=json.dumps([one]))["TotalCount"]
 
 
 def places(call, north, south):
-    for version in (EBS, ECS):
-        assert all(one.region in json.dumps(call("DescribeRegions", version)) for one in (north, south))
+    assert all(one.region in json.dumps(call("DescribeRegions", ECS)) for one in (north, south))
+    assert south.region in json.dumps(call("DescribeRegions", EBS))  # it filters by RegionId
     call.same(south, "DescribeZones", ECS)
     # From the south its disks can be copied to the north.
     assert call.same(south, "ListReplicaEdgeSupported", Azone=south.zone)["SupportedRegions"][0]["RegionId"] == north.region
     call("ModifyOffsitePeer", ZoneId=north.zone, BytesPerSecond=1 << 30)  # how fast the south may ship to the north
-    zones = {zone["ZoneId"]: zone for region in south.call("DescribeRegions")["Regions"] for zone in region["Zones"]}
+    zones = {zone["ZoneId"]: zone for region in south.call("DescribeRegions", RegionId=None)["Regions"] for zone in region["Zones"]}
     assert zones[north.zone]["Offsite"]["BytesPerSecond"] == 1 << 30
     call("ModifyOffsitePeer", ZoneId=north.zone, BytesPerSecond=0)
     for action in ("StartPairDrill", "ClearPairDrill", "DescribePairDrills", "StartReplicaGroupDrill", "ClearReplicaGroupDrill",
@@ -247,6 +253,7 @@ def reads(world, south):
     yield EBS, "ListTagResources", {**of_pair, "ResourceId.1": "pair-of-others"}, GONE
     yield ECS, "DescribeDisks", {}, GONE
     yield ECS, "DescribeDisks", {"DiskIds": json.dumps([world.disk.id])}, GONE
+    yield ECS, "DescribeInstances", {}, GONE
     yield ECS, "ListTagResources", of_disk, GONE
     yield EBS, "ListTagResources", of_disk, GONE
 
@@ -260,6 +267,9 @@ def changes(world, north, south):
     yield from ((ECS, action, {**disk, "InstanceId": "i-1"}) for action in ("AttachDisk", "DetachDisk"))
     yield ECS, "ResizeDisk", {**disk, "OffsiteSizeBytes": 2 * MIB}
     yield ECS, "DeleteDisk", {"DiskId": "d-unknown"}
+    yield ECS, "RunInstances", {"InstanceName": "one", "ClientToken": "an instance"}
+    yield ECS, "DeleteInstance", {"InstanceId": "i-unknown"}
+    yield ECS, "DeleteInstances", {"InstanceId.1": "i-unknown"}
     yield from ((version, "TagResources", {**of_disk, **tag}) for version in (EBS, ECS))
     yield from ((version, "UntagResources", {**of_disk, "TagKey.1": "k"}) for version in (EBS, ECS))
     yield EBS, "ChangeResourceGroup", {"ResourceType": "disk", "ResourceId": world.disk.id, "NewResourceGroupId": "rg-1"}
@@ -480,7 +490,7 @@ def test_a_pair_that_was_half_made_is_made_again(two_sites):
 @pytest.fixture
 def two_zones(tmp_path):
     """Two sites of one region, linked."""
-    sites = [Site(tmp_path / name, "north") for name in ("a", "b")]
+    sites = [Site(tmp_path / name, "north") for name in ("first", "second")]
     sites[1].zone = "north-b"
     for one, other in (sites, sites[::-1]):
         one.configure([other])

@@ -15,7 +15,7 @@ static const struct read {
 	{ aliyun_describe_pairs, true, "PairIds" }, { aliyun_describe_groups, true, "GroupIds" },
 	{ aliyun_describe_progress, true, "ReplicaPairId" }, { aliyun_list_tags, true, "ResourceId.1" },
 	{ aliyun_list_disk_tags, true, "ResourceId.1" }, { aliyun_describe_disks, false, "DiskIds" },
-	{ aliyun_list_edges, true, NULL }, { aliyun_describe_zones, true, NULL },
+	{ aliyun_describe_instances, false, "InstanceIds" }, { aliyun_list_edges, true, NULL }, { aliyun_describe_zones, true, NULL },
 };
 
 /* NULL: of no region, or a change. */
@@ -39,7 +39,8 @@ bool aliyun_has_copy(const struct aliyun_operation *operation, const struct http
 	const struct read *read = read_of(operation);
 	const char *type = given(request, "ResourceType");
 
-	return read != NULL && read->has_copy && (type == NULL || strcasecmp(type, "disk") != 0);
+	return read != NULL && read->has_copy &&
+	       (type == NULL || (strcasecmp(type, "disk") != 0 && strcasecmp(type, "instance") != 0));
 }
 
 /* Of a list: separated by commas, or in JSON. */
