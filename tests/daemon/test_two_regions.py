@@ -210,7 +210,8 @@ def test_every_operation_is_carried(two_sites):
     assert call.refused("CreateDisk", ECS, OffsiteSizeBytes=1) == (400, "InvalidSize.ValueNotSupported")
     for action, more in (("DescribeDisks", {}), ("AttachDisk", {"DiskId": mine, "InstanceId": "i-1"}),
                          ("CreateDisk", {"OffsiteSizeBytes": MIB})):
-        assert call.refused(action, ECS, RegionId="nowhere", **more) == (404, "InvalidRegionId.NotFound")
+        wrong = (400, "InvalidRegion.NotFound") if action == "DescribeDisks" else (404, "InvalidRegionId.NotFound")
+        assert call.refused(action, ECS, RegionId="nowhere", **more) == wrong
     # Who called is written down where it was called.
     assert re.search(r"api\.call .*user=\"\w+\" action=ecs:CreateDisk object=\"d-\w+\" status=200 code=OK", north.log())
     assert "api.call " in north.log() and "action=ecs:CreateDisk" not in south.log()
