@@ -228,20 +228,28 @@ int run_policy_show(struct invocation *invocation, struct error *error)
 	return 0;
 }
 
-int run_policy_create(struct invocation *invocation, struct error *error)
+/* Bytes read, or a negative errno with a sentence. */
+static int read_policy(const char *path, char text[POLICY_FILE_MAX + 2], struct error *error)
 {
-	const char *path = invocation->options[OPTION_FILE];
-	AUTO_FREE char *text = memory_new(POLICY_FILE_MAX + 2, 1);
-	FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
+	FILE *file = fopen(strcmp(path, "-") == 0 ? "/dev/stdin" : path, "re");
 	size_t size;
 
 	if (file == NULL)
 		return error_set_errno(error, -errno, "cannot read %s", path);
 	size = fread(text, 1, POLICY_FILE_MAX + 1, file);
-	if (file != stdin)
-		fclose(file);
+	fclose(file);
 	if (size > POLICY_FILE_MAX)
 		return error_set(error, -EINVAL, "%s is longer than %u bytes, the most of a policy", path, POLICY_FILE_MAX);
+	return (int)size;
+}
+
+int run_policy_create(struct invocation *invocation, struct error *error)
+{
+	AUTO_FREE char *text = memory_new(POLICY_FILE_MAX + 2, 1);
+	int result = read_policy(invocation->options[OPTION_FILE], text, error);
+
+	if (result < 0)
+		return result;
 	return call_simple(invocation, RAM, "CreatePolicy", (struct parameter[]){
 		{ "PolicyName", invocation->arguments[0] }, { "PolicyDocument", text }, { NULL, NULL } }, NULL, error);
 }

@@ -65,6 +65,10 @@ void operate_delete_instances(struct call *call)
 	size_t count = request->instance[0] != 0 ? 1 : json_array_size(request->ids);
 	struct error error = { 0 };
 
+	if (count == 0) {
+		call_end(call, REFUSE_MISSING_PARAMETER, "give an instance's id, or a list of them");
+		return;
+	}
 	for (size_t i = 0; i < 2 * count; i++) {
 		const char *id = request->instance[0] != 0 ? request->instance :
 				 json_string_value(json_array_get(request->ids, i % count));

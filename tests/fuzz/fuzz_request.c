@@ -53,7 +53,7 @@ static size_t xml_character(const char *text)
 
 static size_t xml_escape(const char *text)
 {
-	static const char *const escapes[] = { "&amp;", "&lt;", "&gt;", "&quot;" };
+	static const char *const escapes[] = { "&amp;", "&lt;", "&gt;", "&quot;", "&#13;" };
 
 	for (size_t i = 0; i < sizeof(escapes) / sizeof(escapes[0]); i++)
 		if (strncmp(text, escapes[i], strlen(escapes[i])) == 0)

@@ -200,3 +200,23 @@ void http_request_source(const struct http_request *request, char out[HTTP_SOURC
 	(void)request;
 	snprintf(out, HTTP_SOURCE_SIZE, "10.1.2.3");
 }
+
+struct http_request *http_request_make(void)
+{
+	struct http_request *request = memory_new(1, sizeof(*request));
+
+	request->method = memory_copy_text("GET");
+	request->path = memory_copy_text("/");
+	request->body = memory_copy_text("");
+	return request;
+}
+
+int http_request_put(struct http_request *request, const char *name, const char *value)
+{
+	return http_parameters_add(&request->parameters, name, strlen(name), value, strlen(value));
+}
+
+void http_request_drop(struct http_request *request)
+{
+	request_free(request);
+}

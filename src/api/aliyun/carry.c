@@ -81,11 +81,11 @@ bool aliyun_is_answered_here(struct aliyun *aliyun, const struct aliyun_operatio
 
 bool aliyun_may_know(const struct control_site *site, const struct http_request *request)
 {
-	const char *zone = given(request, "ZoneId");
+	const char *zone = given(request, "ZoneId"), *region = given(request, "RegionId");
 
 	if (zone == NULL)
 		zone = given(request, "Azone");
-	return strcmp(site->region, given(request, "RegionId")) == 0 && (zone == NULL || strcmp(zone, site->zone) == 0);
+	return region != NULL && strcmp(site->region, region) == 0 && (zone == NULL || strcmp(zone, site->zone) == 0);
 }
 
 bool aliyun_has_rows(json_t *answer)
