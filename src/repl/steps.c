@@ -190,6 +190,35 @@ static void on_divergence_loaded(struct unit *unit, int result)
 	load_tracks(unit, true);
 }
 
+static void on_begun_synced(struct env_io *io, int result)
+{
+	struct unit *unit = io->data;
+
+	unit->in_flight--;
+	result = apply_sync_result(unit, result);
+	if (result < 0)
+		unit->step_result = result;
+	if (--unit->tracking > 0)
+		return;
+	if (unit->step_result == 0) {
+		load_tracks(unit, false);
+		return;
+	}
+	for (uint32_t i = 0; i < unit->spec.disk_count; i++)
+		disk_declare_failed(unit->disks[i].disk, unit->step_result);
+	step_failed(unit, "syncing a disk", unit->step_result);
+}
+
+/* What is found to be the same is not sent again, and the history before may have left it here without a sync. */
+static void load_tracks_of_new(struct unit *unit)
+{
+	unit->step_result = 0;
+	if (unit->spec.compare && unit_follows(unit))
+		apply_sync_disks(unit, unit->applier.disk_ios, &unit->tracking, on_begun_synced);
+	else
+		load_tracks(unit, false);
+}
+
 /* A record for a unit that has none. `half_way`: what the history before left here is no recovery point. */
 static void record_begin(struct unit *unit, bool half_way)
 {
@@ -226,7 +255,10 @@ static void on_loaded(void *data, int result, bool found, const struct record *r
 		return;
 	}
 	divergence_remove(unit);
-	load_tracks(unit, found);
+	if (found)
+		load_tracks(unit, true);
+	else
+		load_tracks_of_new(unit);
 }
 
 /* Begins the opening; the record's condition has been preset from the role asked for. */
