@@ -85,6 +85,32 @@ def test_the_whole_life_of_a_group(two_sites):
     until("the group to be gone", lambda: group_of(north, group) is None and group_of(south, group) is None)
 
 
+def test_over_and_back(two_sites):
+    north, south = two_sites
+    disks = make_disk(north), make_disk(south)
+    pair, group = make_pair(north, south, *disks), make_group(north, south)
+
+    def ask(site, verb, status):
+        call(site, EBS, f"{verb}DiskReplicaGroup", RegionId=site.region, ReplicaGroupId=group)
+        for one in two_sites:
+            until(f"{verb}: {status}", lambda one=one: group_of(one, group)["Status"] == status)
+
+    call(north, EBS, "AddDiskReplicaPair", RegionId=north.region, ReplicaGroupId=group, ReplicaPairId=pair)
+    ask(north, "Start", "normal")
+    for site in (south, north):  # the secondary, then the one that is it by then
+        ask(site, "Failover", "failovered")
+        ask(site, "Reprotect", "stopped")
+        assert group_of(site, group)["SourceZoneId"] == site.zone
+        ask(site, "Start", "normal")
+    ask(north, "Stop", "stopped")
+    call(north, EBS, "RemoveDiskReplicaPair", RegionId=north.region, ReplicaGroupId=group, ReplicaPairId=pair)
+    call(north, EBS, "DeleteDiskReplicaPair", RegionId=north.region, ReplicaPairId=pair)
+    call(north, EBS, "DeleteDiskReplicaGroup", RegionId=north.region, ReplicaGroupId=group)
+    until("the group to be gone", lambda: group_of(north, group) is None and group_of(south, group) is None)
+    for site, disk in zip(two_sites, disks):
+        call(site, ECS, "DeleteDisk", DiskId=disk)
+
+
 def test_a_pair_alone_is_started_stopped_and_deleted(two_sites):
     north, south = two_sites
     pair = make_pair(north, south, make_disk(north), make_disk(south))

@@ -1,4 +1,4 @@
-"""The whole life of a pair, through Alibaba Cloud's own Python clients (signature version 3), unmodified.
+"""The whole life of a pair, and of a group, through Alibaba Cloud's own Python clients (signature version 3), unmodified.
 
     life.py NORTH-ENDPOINT NORTH-KEY NORTH-SECRET NORTH-REGION NORTH-ZONE SOUTH-ENDPOINT SOUTH-KEY SOUTH-SECRET SOUTH-REGION SOUTH-ZONE
 
@@ -82,7 +82,58 @@ def main(north, south):
         assert error.code == "NoSuchResource" and error.status_code == 404, error
     else:
         raise AssertionError("a pair that is gone was started")
+    group_life(north, south, disk, copy)
     print("done")
+
+
+def group_life(north, south, disk, copy):
+    """A group of one pair moves to the other site and comes back; then all of it is taken down."""
+    (ebs, ecs), (far, far_ecs) = clients(north), clients(south)
+    place = dict(source_zone_id=north.zone, destination_region_id=south.region, destination_zone_id=south.zone)
+    group = ebs.create_disk_replica_group(ebs_models.CreateDiskReplicaGroupRequest(
+        region_id=north.region, group_name="by-sdk", rpo=2, **place)).body.replica_group_id
+    pair = ebs.create_disk_replica_pair(ebs_models.CreateDiskReplicaPairRequest(
+        region_id=north.region, disk_id=disk, destination_disk_id=copy, **place)).body.replica_pair_id
+
+    def row():
+        rows = ebs.describe_disk_replica_groups(ebs_models.DescribeDiskReplicaGroupsRequest(region_id=north.region, group_ids=group))
+        return rows.body.replica_groups[0]
+
+    def wait_for(status):
+        wait(f"the group {status}", lambda: row().status == status)
+
+    def ask(client, region, verb):
+        request = getattr(ebs_models, f"{verb.capitalize()}DiskReplicaGroupRequest")(region_id=region, replica_group_id=group)
+        getattr(client, f"{verb}_disk_replica_group")(request)
+
+    wait_for("created")
+    ebs.add_disk_replica_pair(ebs_models.AddDiskReplicaPairRequest(region_id=north.region, replica_group_id=group, replica_pair_id=pair))
+    assert row().pair_ids == [pair]
+    ask(ebs, north.region, "start")
+    wait_for("normal")
+    # Over, and back: each time at the side that is the secondary then.
+    for client, place, source in ((far, south, south.zone), (ebs, north, north.zone)):
+        ask(client, place.region, "failover")
+        wait_for("failovered")
+        ask(client, place.region, "reprotect")
+        wait_for("stopped")
+        wait("turned", lambda source=source: row().source_zone_id == source)
+        ask(client, place.region, "start")
+        wait_for("normal")
+    ask(ebs, north.region, "stop")
+    wait_for("stopped")
+    ebs.remove_disk_replica_pair(ebs_models.RemoveDiskReplicaPairRequest(region_id=north.region, replica_group_id=group,
+                                                                         replica_pair_id=pair))
+    wait("empty", lambda: not row().pair_ids)
+    ebs.delete_disk_replica_pair(ebs_models.DeleteDiskReplicaPairRequest(region_id=north.region, replica_pair_id=pair))
+    ask(ebs, north.region, "delete")
+    for client, place in ((ebs, north), (far, south)):
+        wait("all gone", lambda client=client, place=place: client.describe_disk_replica_groups(
+            ebs_models.DescribeDiskReplicaGroupsRequest(region_id=place.region)).body.total_count == 0 and
+            client.describe_disk_replica_pairs(ebs_models.DescribeDiskReplicaPairsRequest(
+                region_id=place.region)).body.total_count == 0)
+    for client, one in ((ecs, disk), (far_ecs, copy)):
+        client.delete_disk(ecs_models.DeleteDiskRequest(disk_id=one))
 
 
 if __name__ == "__main__":
