@@ -322,7 +322,7 @@ STORY = [
     Operation("EBS ChangeResourceGroup", {
         **REGION, "ResourceType": need("resource type", "DiskReplicaPair", TYPE),
         "ResourceId": need("resource id", "$pair"),
-        "NewResourceGroupId": need("any id", "rg-two"), **TOKEN},
+        "NewResourceGroupId": need("any id", "rg-two", (404, "MissingParameter.ResourceGroup")), **TOKEN},
               {"ResourceId": "pair-none"}),
     *life("Pair", PAIR, NO_PAIR),
     Operation("EBS CreateDiskReplicaPair", {**DIRECTION, "DiskId": need("EBS id", "$source"),

@@ -23,6 +23,11 @@ const char *aliyun_need(const struct http_request *request, const char *name, st
 
 	if (value != NULL && value[0] != '\0')
 		return value;
+	if (strcmp(name, "NewResourceGroupId") == 0) { /* the one that has a code of its own */
+		aliyun_fail(error, MHD_HTTP_NOT_FOUND, "MissingParameter.ResourceGroup", "The parameter %s is mandatory and missing.",
+			    name);
+		return NULL;
+	}
 	snprintf(code, sizeof(code), "Missing%s", name);
 	aliyun_fail(error, MHD_HTTP_BAD_REQUEST, code, "The parameter %s is mandatory and missing.", name);
 	return NULL;
