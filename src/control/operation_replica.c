@@ -161,12 +161,18 @@ void operate_create_group(struct call *call)
 
 /* --- start: the secondary opens its half, then ours is opened, then it ships --- */
 
+/* The other site failed it over, or it broke, while it was to start. */
+static bool is_overtaken(const struct replica *replica)
+{
+	return replica->state >= PAIR_FAILOVERING;
+}
+
 static void start_end(struct call *call, enum refusal refusal, const char *text)
 {
 	struct replica *replica = call_replica(call);
 
 	replica->busy = false;
-	if (refusal != REFUSE_NONE)
+	if (refusal != REFUSE_NONE && !is_overtaken(replica))
 		replica_set_state(call->control, replica, (enum pair_state)call->state_before, text);
 	call_end(call, refusal, "%s", text);
 }
@@ -187,6 +193,10 @@ static void on_source_open(struct control *control, void *data, const struct err
 
 	if (error->code != 0) {
 		start_end(call, REFUSE_STORAGE, error->text);
+		return;
+	}
+	if (is_overtaken(replica)) {
+		start_end(call, REFUSE_INVALID_STATUS, "it was failed over, or has failed, in the meantime");
 		return;
 	}
 	if (call->request.one_shot)
