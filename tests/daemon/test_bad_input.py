@@ -906,3 +906,11 @@ def test_requests_without_end_are_given_up(site_of_module, unfinished):
         connection.settimeout(max(begin + IDLE_S + ANSWER_LIMIT_S - time.monotonic(), 1))
         answer = receive(connection)
         assert set(statuses(answer)) <= {400, 408, 413, 414, 431}, (label, answer[:500])
+
+
+def test_more_parameters_than_any_call_has(site):
+    for count in (4_000, 10_000):
+        query = "&".join(f"a{number}=b" for number in range(count))
+        with socket.create_connection(("127.0.0.1", site.api_port), timeout=10) as one:
+            one.sendall(f"GET /?{query} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            assert one.recv(4096).startswith(b"HTTP/1.1 400 ")

@@ -22,7 +22,7 @@
 #include "base/memory.h"
 
 #define FORM "application/x-www-form-urlencoded"
-#define CONNECTION_MEMORY (256u * 1024) /* bytes: the request line and headers must fit */
+#define CONNECTION_MEMORY (896u * 1024) /* bytes, touched when used: the request line, its parameters and the headers must fit */
 
 struct http_server {
 	struct MHD_Daemon *daemon;
