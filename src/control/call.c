@@ -32,7 +32,8 @@ const char *control_operation_name(enum control_operation operation)
 		[CONTROL_REMOVE_PAIR] = "remove pair", [CONTROL_START_GROUP] = "start group",
 		[CONTROL_STOP_GROUP] = "stop group", [CONTROL_FAILOVER_GROUP] = "fail over group",
 		[CONTROL_DELETE_GROUP] = "delete group", [CONTROL_RUN_INSTANCES] = "run instances",
-		[CONTROL_DELETE_INSTANCES] = "delete instances",
+		[CONTROL_DELETE_INSTANCES] = "delete instances", [CONTROL_RENAME_PAIR] = "rename pair",
+		[CONTROL_RENAME_GROUP] = "rename group", [CONTROL_KEEP_GROUP] = "keep with group",
 	};
 
 	return operation < CONTROL_OPERATIONS ? names[operation] : "?";
@@ -56,6 +57,7 @@ static void (*const operations[CONTROL_OPERATIONS])(struct call *call) = {
 	[CONTROL_REMOVE_PAIR] = operate_member, [CONTROL_START_GROUP] = operate_replica, [CONTROL_STOP_GROUP] = operate_replica,
 	[CONTROL_FAILOVER_GROUP] = operate_replica, [CONTROL_DELETE_GROUP] = operate_replica,
 	[CONTROL_RUN_INSTANCES] = operate_run_instances, [CONTROL_DELETE_INSTANCES] = operate_delete_instances,
+	[CONTROL_RENAME_PAIR] = operate_rename, [CONTROL_RENAME_GROUP] = operate_rename, [CONTROL_KEEP_GROUP] = operate_keep,
 };
 
 /* --- calls --- */
@@ -70,6 +72,7 @@ void call_begin(struct control *control, const struct control_request *request, 
 	json_incref(call->request.ids);
 	json_incref(call->request.keys);
 	json_incref(call->request.tags);
+	json_incref(call->request.kept);
 	call->on_answer = on_answer;
 	call->data = data;
 	call->from = from;

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "base/hash.h"
 #include "base/memory.h"
 #include "catalog/catalog.h"
 #include "control/hold.h"
@@ -32,17 +33,17 @@ void control_random(void *out, size_t size)
 		abort(); /* short requests are answered whole once the system is up */
 }
 
+/* Twenty hexadecimal digits that begin a UUID of version 8 (RFC 9562): a dialect whose ids are UUIDs shows the same digits. */
 void control_make_id(const char *prefix, char out[CONTROL_ID_SIZE])
 {
-	static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
-	uint8_t random[20];
+	uint8_t random[10];
 	size_t at = strlen(prefix);
 
 	memcpy(out, prefix, at);
 	control_random(random, sizeof random);
-	for (size_t i = 0; i < sizeof random; i++)
-		out[at + i] = letters[random[i] % 36];
-	out[at + sizeof random] = 0;
+	random[6] = (uint8_t)(0x80 | (random[6] & 0x0f));
+	random[8] = (uint8_t)(0x80 | (random[8] & 0x3f));
+	hash_to_hex(random, sizeof random, out + at);
 }
 
 static int on_token(void *data, const char *id, const char *body, struct error *error)
@@ -143,6 +144,20 @@ uint32_t control_tick(struct control *control)
 const struct control_site *control_this_site(const struct control *control)
 {
 	return &control->config.site;
+}
+
+const struct control_site *control_find_site(const struct control *control, const char *zone, bool *out_linked)
+{
+	*out_linked = strcmp(zone, control->config.site.zone) == 0;
+	if (*out_linked)
+		return &control->config.site;
+	for (size_t i = 0; i < control->config.peer_count; i++) {
+		if (strcmp(control->peers[i].site.zone, zone) != 0)
+			continue;
+		*out_linked = control->peers[i].linked;
+		return &control->peers[i].site;
+	}
+	return NULL;
 }
 
 const struct control_site *control_peer(const struct control *control, size_t index, bool *out_linked, uint64_t *out_limit)

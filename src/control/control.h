@@ -79,6 +79,9 @@ enum control_operation {
 	CONTROL_DELETE_GROUP,
 	CONTROL_RUN_INSTANCES,    /* amount; the answer has the first id, control_instance_id gives the others */
 	CONTROL_DELETE_INSTANCES, /* instance, or ids: all or none */
+	CONTROL_RENAME_PAIR,      /* name, description: those that are given; in any state */
+	CONTROL_RENAME_GROUP,
+	CONTROL_KEEP_GROUP,       /* kept: members that are set, or, when null, removed; in any state */
 	CONTROL_OPERATIONS,
 };
 const char *control_operation_name(enum control_operation operation);
@@ -131,6 +134,7 @@ struct control_request {
 	bool all;          /* UNTAG: every tag */
 	json_t *ids, *keys; /* arrays of strings, or NULL; of the caller, who calls control_request_clear */
 	json_t *tags;      /* {key: value}, or NULL */
+	json_t *kept;      /* {name: anything, or null}, or NULL: CREATE_GROUP, KEEP_GROUP */
 };
 void control_request_clear(struct control_request *request);
 
@@ -215,6 +219,8 @@ struct control_pair {
 	json_t *tags;                    /* as a disk's */
 	char resource_group[CONTROL_ID_SIZE];
 	uint64_t created_s;
+	uint64_t updated_s;              /* when its record last changed; 0: never */
+	bool switching;                  /* its sides change over, as planned */
 	uint64_t recovery_ms;            /* newest recovery point, primary's wall clock; 0: none */
 	struct unit_status status;       /* live, as far as this side knows */
 };
@@ -230,9 +236,11 @@ struct control_group {
 	uint32_t rpo_s;
 	uint64_t bandwidth;
 	bool enable_rtc;
-	json_t *tags;      
+	json_t *tags;
+	json_t *kept;                    /* what dialects keep with it, and nobody else reads: an object or NULL; borrowed */
 	char resource_group[CONTROL_ID_SIZE];
-	uint64_t created_s;
+	uint64_t created_s, updated_s;
+	bool switching;
 	uint64_t recovery_ms;
 	uint32_t pair_count;
 	char (*pairs)[CONTROL_ID_SIZE];  /* freed by control_list_free */
@@ -305,6 +313,46 @@ int control_list_pairs(struct control *control, const struct control_filter *fil
 int control_list_groups(struct control *control, const struct control_filter *filter, struct control_list *out_list);
 int control_list_instances(struct control *control, const struct control_filter *filter, struct control_list *out_list);
 void control_list_free(struct control_list *list);
+
+/* A pair or a group, as little of it as a walk over all of them has to look at; borrowed for the visit. */
+struct control_brief {
+	const char *id, *name, *group;
+	const char *source, *destination; /* zones */
+	const char *source_disk, *destination_disk; /* of a pair */
+	enum pair_state state;
+	uint64_t created_s, updated_s;
+	bool switching;
+};
+/* Every pair, or every group, that is listed; oldest first. Nothing may be changed in a visit. */
+void control_each(struct control *control, bool is_group, void (*visit)(void *data, const struct control_brief *brief),
+		  void *data);
+
+/* Disks of this site and of its peers, in one order. */
+enum control_disk_order { CONTROL_BY_CREATION, CONTROL_BY_NAME, CONTROL_BY_SIZE, CONTROL_BY_ID, CONTROL_DISK_ORDERS };
+
+#define CONTROL_FIND_MAX 1000u
+
+struct control_disk_query {
+	const char *id, *zone, *name; /* only these; NULL: all */
+	json_t *tags;                 /* {key: value or null}, or NULL */
+	int state;                    /* enum disk_state, or -1 */
+	enum control_disk_order order;
+	bool descending;
+	const struct control_disk *after; /* those behind this one; NULL: from the first */
+	size_t limit;                 /* 1 to CONTROL_FIND_MAX */
+};
+
+struct control_found {
+	struct control_disk *disks; /* tags included, for as long as on_found runs */
+	size_t count;
+	bool more;                  /* behind the last */
+	const struct control_site *unreached; /* a site asked that did not answer, or NULL */
+};
+
+/* Calls on_found exactly once, before returning or within 2.5 seconds. */
+void control_find_disks(struct control *control, const struct control_disk_query *query,
+			void (*on_found)(void *data, const struct control_found *found), void *data);
+
 /* Rows {"id", "key", "value"}, a tag each, of those of these ids (NULL or empty: all) that have all tags wanted; given to the
  * caller. */
 json_t *control_list_tags(struct control *control, enum control_resource type, json_t *ids, json_t *wanted);
@@ -318,6 +366,8 @@ void control_instance_id(const char *first, uint32_t index, char out[CONTROL_ID_
 const struct control_site *control_this_site(const struct control *control);
 const struct control_site *control_peer(const struct control *control, size_t index, bool *out_linked,
 					uint64_t *out_limit);
+/* This site or a peer; NULL when neither lies in that zone. */
+const struct control_site *control_find_site(const struct control *control, const char *zone, bool *out_linked);
 
 /* --- called by the daemon on the control thread --- */
 

@@ -57,7 +57,7 @@ struct replica {
 	char primary[CONTROL_ID_SIZE], standby[CONTROL_ID_SIZE];    /* as first made */
 	char lineage[2 * ENGINE_LINEAGE_SIZE + 1]; /* "" before the first start */
 	char charge_type[16];
-	uint64_t size, rpo_s, bandwidth, period, created_s, one_shot_s;
+	uint64_t size, rpo_s, bandwidth, period, created_s, updated_s, one_shot_s;
 	uint64_t rank, version; /* the copy with the higher (rank, version) is the newer; rank grows with each failover */
 	bool enable_rtc;
 	bool synced;            /* a pair: its secondary disk has held a committed copy; a unit: its members have, as this unit */
@@ -65,7 +65,7 @@ struct replica {
 	uint64_t point_epoch, point_ms;
 	char point_zone[CONTROL_ID_SIZE]; /* who holds that recovery point */
 	char resource_group[CONTROL_ID_SIZE];
-	json_t *tags;           /* of the record; NULL: none */
+	json_t *tags, *kept;    /* of the record; NULL: none */
 	/* of a pair */
 	char group[CONTROL_ID_SIZE], source_disk[CONTROL_ID_SIZE], destination_disk[CONTROL_ID_SIZE];
 	/* not stored */
@@ -191,6 +191,9 @@ struct replica *replica_find(struct control *control, const char *id, bool is_gr
 /* The pair that holds a disk of this site, or NULL. */
 struct replica *replica_of_disk(struct control *control, const char *disk);
 struct replica *unit_owner(struct control *control, const char *unit_id);
+json_t *disk_to_json(const struct disk_record *disk);
+/* What it holds is given back by json_decref of its tags. */
+bool disk_from_json(const json_t *json, struct disk_record *out_disk);
 json_t *replica_to_json(const struct replica *replica);
 /* What it holds is given back with replica_clear. */
 bool replica_from_json(const json_t *json, struct replica *out_replica);
@@ -241,6 +244,13 @@ void operate_resource_group(struct call *call);
 uint64_t tags_mark_of(json_t *tags);
 bool tags_match(const json_t *tags, json_t *wanted);
 
+/* find.c */
+void on_find(struct debt *debt, const json_t *message);
+
+/* operation_label.c */
+void operate_rename(struct call *call);
+void operate_keep(struct call *call);
+
 /* preview.c */
 void operate_preview(struct call *call);
 /* Over the link, with the answer to a call that was carried. */
@@ -248,7 +258,9 @@ json_t *preview_to_json(const struct control_preview *preview);
 bool preview_from_json(const json_t *json, struct control_preview *out_preview);
 void preview_tell(struct control *control, const struct replica *replica, json_t *reply);
 
-/* list.c: the group of a pair that is in one, else itself. */
+/* list.c */
+void fill_disk(struct control *control, const struct disk_record *disk, struct control_disk *row);
+/* The group of a pair that is in one, else itself. */
 const struct replica *unit_of(struct control *control, const struct replica *replica);
 /* 0 when it is as good as now; `told_ms`: when the status was told (monotonic). */
 uint64_t recovery_age_of(const struct unit_status *status, uint64_t told_ms);

@@ -101,7 +101,7 @@ static bool disk_matches(const struct query *query, const struct disk_record *di
 		(filter->or_no_category && disk->category[0] == 0));
 }
 
-static void fill_disk(struct control *control, const struct disk_record *disk, struct control_disk *row)
+void fill_disk(struct control *control, const struct disk_record *disk, struct control_disk *row)
 {
 	const struct replica *pair = replica_of_disk(control, disk->id);
 
@@ -173,12 +173,17 @@ static bool role_matches(const struct query *query, const struct replica *replic
 	return site == CONTROL_SITE_ANY || (replica->source_at == 0) == (site == CONTROL_SITE_PRODUCTION);
 }
 
+static bool is_listed(const struct replica *replica)
+{
+	return replica->state != PAIR_CREATING && !(replica->unit_gone && replica->peer_gone);
+}
+
 /* What stands together in the record is asked first. */
 static bool replica_matches(const struct query *query, const struct replica *replica)
 {
 	const struct control_filter *filter = query->filter;
 
-	if (replica->state == PAIR_CREATING || (replica->unit_gone && replica->peer_gone) || !role_matches(query, replica) ||
+	if (!is_listed(replica) || !role_matches(query, replica) ||
 	    (filter->state >= 0 && replica->state != (uint64_t)filter->state))
 		return false;
 	if (is_given(filter->group) && (strcmp(filter->group, "-") == 0 ? replica->by_group.shelf != NULL :
@@ -229,6 +234,8 @@ static void fill_pair(struct control *control, const struct replica *replica, st
 	row->period = (uint32_t)replica->period;
 	row->enable_rtc = unit_of(control, replica)->enable_rtc;
 	row->created_s = replica->created_s;
+	row->updated_s = replica->updated_s;
+	row->switching = unit_of(control, replica)->change == CHANGE_SWITCHOVER;
 	row->status = unit_of(control, replica)->status;
 	row->recovery_ms = recovery_of(&row->status, unit_of(control, replica)->told_ms);
 	row->status.recovery_age_ms = recovery_age_of(&row->status, unit_of(control, replica)->told_ms);
@@ -254,6 +261,9 @@ static void fill_group(struct control *control, const struct replica *replica, s
 	row->bandwidth = replica->bandwidth;
 	row->enable_rtc = replica->enable_rtc;
 	row->created_s = replica->created_s;
+	row->updated_s = replica->updated_s;
+	row->switching = replica->change == CHANGE_SWITCHOVER;
+	row->kept = replica->kept;
 	row->status = replica->status;
 	row->recovery_ms = recovery_of(&row->status, replica->told_ms);
 	row->status.recovery_age_ms = recovery_age_of(&row->status, replica->told_ms);
@@ -301,6 +311,23 @@ int control_list_groups(struct control *control, const struct control_filter *fi
 	*out_list = (struct control_list){ .groups = memory_new(page_room(filter), sizeof(struct control_group)) };
 	list_replicas(control, filter, true, out_list);
 	return 0;
+}
+
+void control_each(struct control *control, bool is_group, void (*visit)(void *data, const struct control_brief *brief),
+		  void *data)
+{
+	const struct replica *replica;
+
+	for (size_t at = 0; (replica = rows_next(&control->replicas, &at)) != NULL;) {
+		if (replica->is_group != is_group || !is_listed(replica))
+			continue;
+		visit(data, &(struct control_brief){
+			.id = replica->id, .name = replica->name, .group = replica->group, .source = replica->source,
+			.destination = replica->destination, .source_disk = replica->source_disk,
+			.destination_disk = replica->destination_disk, .state = (enum pair_state)replica->state,
+			.created_s = replica->created_s, .updated_s = replica->updated_s,
+			.switching = unit_of(control, replica)->change == CHANGE_SWITCHOVER });
+	}
 }
 
 static bool instance_matches(const struct query *query, const struct instance_record *instance)

@@ -66,6 +66,7 @@ static struct replica *replica_new(struct call *call, bool is_group)
 	replica->period = request->period;
 	replica->enable_rtc = request->enable_rtc;
 	replica->tags = request->tags == NULL ? NULL : json_deep_copy(request->tags);
+	replica->kept = request->kept == NULL ? NULL : json_deep_copy(request->kept);
 	memcpy(replica->resource_group, request->resource_group, sizeof replica->resource_group);
 	replica->created_s = control_now_s();
 	replica->state = PAIR_CREATED;

@@ -468,7 +468,7 @@ static const struct {
 } handlers[] = {
 	{ "call", on_call }, { "prepare", on_prepare }, { "start", on_start }, { "put", on_put }, { "gone", on_gone },
 	{ "follow", on_follow }, { "grow", on_grow }, { "settled", on_settled },
-	{ "versions", on_versions }, { "tokens", on_tokens }, { "read", on_question },
+	{ "versions", on_versions }, { "tokens", on_tokens }, { "read", on_question }, { "find", on_find },
 };
 
 void control_on_message(struct control *control, const char *peer, bool is_answer, uint64_t id, const void *bytes, size_t size)

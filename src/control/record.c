@@ -47,7 +47,8 @@ static const struct field replica_fields[] = {
 	NUMBER(replica, version), NUMBER(replica, change), FLAG(replica, enable_rtc), TEXT(replica, group),
 	FLAG(replica, synced), FLAG(replica, compare), NUMBER(replica, point_epoch), NUMBER(replica, point_ms),
 	TEXT(replica, point_zone), NUMBER(replica, period),
-	TEXT(replica, source_disk), TEXT(replica, destination_disk), TEXT(replica, resource_group), JSON(replica, tags), END,
+	TEXT(replica, source_disk), TEXT(replica, destination_disk), TEXT(replica, resource_group), JSON(replica, tags),
+	JSON(replica, kept), NUMBER(replica, updated_s), END,
 };
 
 static const struct field request_fields[] = {
@@ -62,7 +63,7 @@ static const struct field request_fields[] = {
 	FLAG(control_request, all), JSON(control_request, ids), JSON(control_request, keys), JSON(control_request, tags),
 	TEXT(control_request, performance), TEXT(control_request, device), NUMBER32(control_request, delete_with_instance),
 	NUMBER32(control_request, delete_auto_snapshot), NUMBER32(control_request, enable_auto_snapshot),
-	NUMBER32(control_request, amount), NUMBER32(control_request, period), END,
+	NUMBER32(control_request, amount), NUMBER32(control_request, period), JSON(control_request, kept), END,
 };
 
 static json_t *to_json(const struct field *fields, const void *object)
@@ -150,6 +151,21 @@ static bool from_json(const struct field *fields, const json_t *json, void *obje
 	return true;
 }
 
+json_t *disk_to_json(const struct disk_record *disk)
+{
+	return to_json(disk_fields, disk);
+}
+
+bool disk_from_json(const json_t *json, struct disk_record *out_disk)
+{
+	memset(out_disk, 0, sizeof *out_disk);
+	if (from_json(disk_fields, json, out_disk) && out_disk->state < DISK_STATES &&
+	    (out_disk->tags == NULL || json_is_object(out_disk->tags)))
+		return true;
+	json_decref(out_disk->tags);
+	return false;
+}
+
 json_t *replica_to_json(const struct replica *replica)
 {
 	return to_json(replica_fields, replica);
@@ -159,7 +175,8 @@ bool replica_from_json(const json_t *json, struct replica *out_replica)
 {
 	memset(out_replica, 0, sizeof *out_replica);
 	if (from_json(replica_fields, json, out_replica) && out_replica->id[0] != 0 && out_replica->state < PAIR_STATES &&
-	    out_replica->change < CHANGES && (out_replica->tags == NULL || json_is_object(out_replica->tags)))
+	    out_replica->change < CHANGES && (out_replica->tags == NULL || json_is_object(out_replica->tags)) &&
+	    (out_replica->kept == NULL || json_is_object(out_replica->kept)))
 		return true;
 	replica_clear(out_replica);
 	return false;
@@ -168,7 +185,8 @@ bool replica_from_json(const json_t *json, struct replica *out_replica)
 void replica_clear(struct replica *replica)
 {
 	json_decref(replica->tags);
-	replica->tags = NULL;
+	json_decref(replica->kept);
+	replica->tags = replica->kept = NULL;
 }
 
 json_t *request_to_json(const struct control_request *request)
@@ -191,7 +209,8 @@ void control_request_clear(struct control_request *request)
 	json_decref(request->ids);
 	json_decref(request->keys);
 	json_decref(request->tags);
-	request->ids = request->keys = request->tags = NULL;
+	json_decref(request->kept);
+	request->ids = request->keys = request->tags = request->kept = NULL;
 }
 
 /* --- the catalog --- */
@@ -388,7 +407,8 @@ int replica_store(struct control *control, struct replica *replica, struct error
 {
 	int result;
 
-	replica->version++;
+	if (replica->version++ > 0)
+		replica->updated_s = control_now_s();
 	result = replica_keep(control, replica, error);
 	if (result == 0)
 		push_replica(control, replica);
@@ -408,11 +428,10 @@ static int on_disk(void *data, const char *id, const char *body, struct error *e
 	struct control *control = data;
 	struct disk_record *disk = memory_new(1, sizeof *disk);
 	json_t *json = json_loads(body, 0, NULL);
-	bool good = from_json(disk_fields, json, disk) && disk->state < DISK_STATES && strcmp(disk->id, id) == 0;
+	bool good = disk_from_json(json, disk) && strcmp(disk->id, id) == 0;
 
 	json_decref(json);
 	if (!good) {
-		json_decref(disk->tags);
 		free(disk);
 		return error_set(error, -EBADMSG, "the catalog's record of disk %s is damaged", id);
 	}
