@@ -7,9 +7,9 @@
 
 #include <jansson.h>
 
+#include "base/index.h"
 #include "base/list.h"
 #include "control/control.h"
-#include "control/index.h"
 #include "control/rows.h"
 
 struct disk_record {

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/index.h"
 #include "base/list.h"
 #include "control/control.h"
 
@@ -21,7 +22,6 @@ struct error;
 struct jobs;
 
 #define JOB_ID_SIZE 33           /* 32 hexadecimal digits */
-#define JOB_STEPS_MAX 12u        /* of a plan */
 #define JOBS_RUNNING_MAX 1000u   /* at once; more are refused */
 #define JOBS_ENDED_MAX 10000u    /* kept, the newest; and none for longer than JOB_KEPT_S, but for failures nobody has seen to */
 #define JOB_KEPT_S (7u * 24u * 3600u)
@@ -54,6 +54,7 @@ struct job_step {
 	/* The member of the job's `made` that takes the id in control's answer; NULL: not needed. */
 	const char *makes;
 	bool may_fail; /* a refusal is as good: what it was to do away with is gone, what it was to stop is stopped */
+	bool repeats;  /* asked for once more after each answer, with the job's next `turn`, until it says JOB_GO_ON */
 };
 
 struct job_plan {
@@ -67,17 +68,20 @@ struct job {
 	const struct job_plan *plan;
 	char object[CONTROL_ID_SIZE]; /* the pair or group it is about; "" until it is made */
 	enum job_state state;
-	uint32_t step;
+	uint32_t step, turn;          /* where it is; how often a step that repeats has been done */
 	bool undoing;
-	bool dismissed;               /* a failure that somebody has seen to */
+	bool dismissed;               /* a failure that somebody has seen to: it is not listed any more */
 	uint64_t begun_ms, ended_ms;  /* wall clock; 0: not yet */
 	json_t *input, *made;         /* objects: what was asked for; what the steps have made, and remember */
 	enum refusal refusal;         /* of a failure */
 	char text[256];
 	/* not kept */
+	struct jobs *jobs;
 	struct list entry;            /* of all jobs, oldest first */
-	uint64_t patient_until_ms;
-	bool asking;
+	struct list at_work;          /* of those that run */
+	struct index_node by_id, by_object;
+	uint64_t patient_until_ms;    /* monotonic; 0: nobody has kept it waiting */
+	bool asking;                  /* control/ has not answered yet */
 	void (*on_end)(void *data, const struct job *job);
 	void *data;
 };
@@ -88,8 +92,8 @@ int jobs_new(struct control *control, struct catalog *catalog, const struct job_
 /* Before control_free: answers of control/ that are still to come find nobody. */
 void jobs_free(struct jobs *jobs);
 
-/* Begins a job, durably, and runs its first steps. Takes `input`. `on_end` (or NULL) is called once, never before this returns,
- * and not after jobs_forget. NULL with the error: -EBUSY, too many run; or the catalog's. */
+/* Begins a job, durably; its first step runs with the next tick, which is due at once. Takes `input`. `on_end` (or NULL) is
+ * called once, and not after jobs_forget. NULL with the error: -EBUSY, too many run; or the catalog's. */
 const struct job *jobs_begin(struct jobs *jobs, const struct job_plan *plan, const char *object, json_t *input,
 			     void (*on_end)(void *data, const struct job *job), void *data, struct error *error);
 /* Whoever waited waits no longer; the job goes on. */
@@ -114,6 +118,8 @@ const char *job_input(const struct job *job, const char *name);
 const char *job_made(const struct job *job, const char *name);
 /* Remembered with the job from the end of the step on. */
 void job_remember(struct job *job, const char *name, const char *text);
+/* What it is about, once that has been made. */
+void job_set_object(struct job *job, const char *object);
 enum job_next job_fail(struct job_run *run, enum refusal refusal, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 #endif

@@ -1,7 +1,7 @@
 /* Records found by a text they have: an id, a group's id, a disk's. Several may share one. In memory, beside the lists that own
  * the records; uthash inside. */
-#ifndef CONTROL_INDEX_H
-#define CONTROL_INDEX_H
+#ifndef BASE_INDEX_H
+#define BASE_INDEX_H
 
 #include "base/list.h"
 
