@@ -20,7 +20,7 @@ import xml.etree.ElementTree
 
 import pytest
 
-from offsite import MIB, OFFSITED, REPOSITORY, encode, until
+from offsite import MIB, OFFSITED, REPOSITORY, Site, encode, until
 
 VERSIONS = {"EBS": "2021-07-30", "ECS": "2014-05-26"}
 ANSWER_LIMIT_S = 5  # the vendor's clients give up after 3 to 10
@@ -812,6 +812,35 @@ def test_garbage_is_refused_at_once(site_of_module, label):
     assert state_of([Caller(site_of_module)]) == before
 
 
+# What the HTTP layer cannot take is refused in the dialect's words, too.
+CODES = {
+    "a body too long": (413, "RequestEntityTooLarge"), "chunks too long": (413, "RequestEntityTooLarge"),
+    "10000 parameters in a form": (400, "InvalidParameter"), "no encoding in a form": (400, "InvalidParameter"),
+    "a zero": (400, "InvalidParameter"), "a zero in a form": (400, "InvalidParameter"),
+    "another path": (404, "InvalidAction.NotFound"),
+    **{label: (405, "UnsupportedHTTPMethod") for label in GARBAGE if label.startswith("the method ")},
+}
+
+
+@pytest.mark.parametrize("label", CODES)
+def test_what_is_no_call_is_refused_in_json(site_of_module, label):
+    head, _, body = converse(site_of_module, GARBAGE[label][0]).partition(b"\r\n\r\n")
+    status, code = CODES[label]
+    assert statuses(head) == [status] and fault_of_refusal(status, body) is None, (head, body[:500])
+    assert json.loads(body)["Code"] == code, body
+    assert (b"Allow: GET, HEAD, POST" in head) == (status == 405), head
+
+
+@pytest.mark.parametrize("verb", ["PUT", "DELETE", "PATCH", "BREW"])
+def test_bodies_of_other_methods_are_taken(site_of_module, verb):
+    """So the connection goes on behind them."""
+    caller = Caller(site_of_module)
+    for body in (b"a=b", b"{}", b"b" * 100_000):
+        status, text = caller.ask(verb, "/?x=y", body, {"Content-Type": FORM})
+        assert (status, json.loads(text)["Code"]) == (405, "UnsupportedHTTPMethod"), text
+    assert caller.good("ECS", "DescribeDisks")["TotalCount"] == 0
+
+
 def signed_form(site, **parameters):
     caller = Caller(site)
     pairs = list(caller.common("ECS", "DescribeDisks").items()) + list({"RegionId": "north", **parameters}.items())
@@ -906,6 +935,58 @@ def test_requests_without_end_are_given_up(site_of_module, unfinished):
         connection.settimeout(max(begin + IDLE_S + ANSWER_LIMIT_S - time.monotonic(), 1))
         answer = receive(connection)
         assert set(statuses(answer)) <= {400, 408, 413, 414, 431}, (label, answer[:500])
+
+
+@pytest.fixture
+def hurried(tmp_path):
+    """Gives a function: a site with other limits for a request's arrival, by the hook of src/api/http/arrival.c."""
+    if b"OFFSITE_HOLD" not in OFFSITED.read_bytes():
+        pytest.skip("this build has no hook: configure with -Dhold=true")
+    sites = []
+
+    def start(**limits):
+        sites.append(Site(tmp_path / "site"))
+        sites[0].environment = {f"OFFSITE_HOLD_{name.upper()}": str(value) for name, value in limits.items()}
+        return sites[0].start()
+    yield start
+    for one in sites:
+        one.close()
+
+
+@pytest.mark.parametrize("sent", [request("GET /?a=b HTTP/1.1"), post(b"a=b"), chunks(chunked(b"a=", b"b")), post(b"a=%")])
+def test_a_request_that_comes_too_late(hurried, sent):
+    head, _, body = converse(hurried(late_ms=0), sent).partition(b"\r\n\r\n")
+    assert statuses(head) == [408] and fault_of_refusal(408, body) is None, (head, body)
+    assert json.loads(body)["Code"] == "RequestTimeout", body
+
+
+DRIPS = {"a line": b"GET /?a=", "a header": b"GET / HTTP/1.1\r\nX: ", "a body": post(b"", length=1 << 20),
+         "a second request": b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /?a="}
+
+
+@pytest.mark.parametrize("label", DRIPS)
+def test_a_request_that_trickles_in_is_cut_off(hurried, label):
+    """It is never idle."""
+    site = hurried(cut_ms=500)
+    with socket.create_connection(("127.0.0.1", site.api_port), timeout=ANSWER_LIMIT_S) as connection:
+        connection.sendall(DRIPS[label])
+
+        def drip():
+            try:
+                connection.sendall(b"a")
+            except (BrokenPipeError, ConnectionResetError):
+                return True
+            return False
+        until(f"{label} is cut off", drip)
+    assert Caller(site).good("ECS", "DescribeDisks")["TotalCount"] == 0
+
+
+def test_half_a_request_and_the_end_is_cut_off(hurried):
+    site = hurried(cut_ms=500)
+    with socket.create_connection(("127.0.0.1", site.api_port), timeout=IDLE_S / 2) as connection:
+        connection.sendall(post(b"Action=a", length=100))
+        connection.shutdown(socket.SHUT_WR)
+        assert receive(connection) == b""
 
 
 def test_more_parameters_than_any_call_has(site):

@@ -105,6 +105,11 @@ static bool check_json(const char *text, size_t size, unsigned status)
 	return mismatch;
 }
 
+void http_request_answer_header(struct http_request *request, const char *name, const char *value)
+{
+	assert(request == world.request && name[0] != '\0' && strpbrk(value, "\r\n") == NULL);
+}
+
 void http_request_answer(struct http_request *request, unsigned status, const char *type, const char *body, size_t size)
 {
 	assert(request == world.request && (status == 200 || (status >= 400 && status < 600)));

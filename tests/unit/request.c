@@ -16,6 +16,7 @@ struct http_request {
 	size_t size;
 	struct http_parameters headers, parameters;
 	size_t query_count; /* of the parameters */
+	unsigned fault;
 };
 
 static char *copy(const char *bytes, size_t size)
@@ -85,12 +86,13 @@ static bool read_all(struct http_request *request, const char *bytes, const char
 	request->size = (size_t)(end - bytes);
 	request->body = copy(bytes, request->size);
 	request->query_count = request->parameters.count;
-	if (request->size > HTTP_BODY_MAX || (strcmp(request->method, "GET") != 0 && strcmp(request->method, "POST") != 0 &&
-					      strcmp(request->method, "HEAD") != 0))
-		return false;
 	type = http_request_header(request, "Content-Type");
-	return type == NULL || strncasecmp(type, FORM, sizeof(FORM) - 1) != 0 ||
-	       http_parameters_add_form(&request->parameters, request->body, request->size) == 0;
+	if (request->size > HTTP_BODY_MAX)
+		request->fault = 413;
+	else if (type != NULL && strncasecmp(type, FORM, sizeof(FORM) - 1) == 0 &&
+		 http_parameters_add_form(&request->parameters, request->body, request->size) < 0)
+		request->fault = 400;
+	return true;
 }
 
 struct http_request *request_new(const char *bytes, size_t size)
@@ -144,6 +146,12 @@ int request_set_parameter(struct http_request *request, const char *name, const 
 }
 
 /* --- http.h --- */
+
+unsigned http_request_fault(const struct http_request *request, const char **out_sentence)
+{
+	*out_sentence = "It cannot be taken";
+	return request->fault;
+}
 
 const char *http_request_method(const struct http_request *request)
 {

@@ -1,5 +1,5 @@
 /* A request made of bytes: stands in for api/http's server, so that what takes requests can be tested without a socket. Defines
- * the functions on requests of http.h, but http_request_answer, which is the test's own. */
+ * the functions on requests of http.h, but those that answer, which are the test's own. */
 #ifndef TESTS_REQUEST_H
 #define TESTS_REQUEST_H
 

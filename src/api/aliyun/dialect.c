@@ -364,6 +364,24 @@ static void call_read(struct call *call)
 	call_read_on(call);
 }
 
+/* What is no call at all, whoever sends it. */
+static bool call_check_form(struct call *call)
+{
+	const char *sentence, *method = http_request_method(call->request);
+	unsigned fault = http_request_fault(call->request, &sentence);
+
+	if (fault != 0)
+		return aliyun_fail(&call->error, fault, fault == MHD_HTTP_REQUEST_TIMEOUT ? "RequestTimeout" :
+				   fault == MHD_HTTP_CONTENT_TOO_LARGE ? "RequestEntityTooLarge" : "InvalidParameter", "%s.", sentence);
+	if (strcmp(method, "GET") != 0 && strcmp(method, "POST") != 0 && strcmp(method, "HEAD") != 0) {
+		http_request_answer_header(call->request, "Allow", "GET, HEAD, POST");
+		return aliyun_fail(&call->error, MHD_HTTP_METHOD_NOT_ALLOWED, "UnsupportedHTTPMethod", "Use GET or POST.");
+	}
+	if (strcmp(http_request_path(call->request), "/") != 0)
+		return aliyun_fail(&call->error, MHD_HTTP_NOT_FOUND, "InvalidAction.NotFound", "The API is at the path \"/\".");
+	return true;
+}
+
 void aliyun_on_request(void *data, struct http_request *request)
 {
 	struct aliyun *aliyun = data;
@@ -374,12 +392,7 @@ void aliyun_on_request(void *data, struct http_request *request)
 	call->request = request;
 	list_append(&aliyun->calls, &call->link);
 	request_id_make(call->request_id);
-	if (strcmp(http_request_path(request), "/") != 0) {
-		aliyun_fail(&call->error, MHD_HTTP_NOT_FOUND, "InvalidAction.NotFound", "The API is at the path \"/\".");
-		call_refuse(call);
-		return;
-	}
-	if (!call_admit(call)) {
+	if (!call_check_form(call) || !call_admit(call)) {
 		call_refuse(call);
 		return;
 	}

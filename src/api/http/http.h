@@ -11,12 +11,14 @@ struct error;
 struct http_request;
 struct http_server;
 
-#define HTTP_BODY_MAX (1024u * 1024u)  /* bytes; more is answered 413 */
-#define HTTP_PARAMETERS_MAX 1024u      /* of query and form together; more is answered 400 */
+#define HTTP_BODY_MAX (1024u * 1024u)  /* bytes; more is a fault, 413 */
+#define HTTP_PARAMETERS_MAX 1024u      /* of query and form together; more is a fault, 400 */
 #define HTTP_CONNECTIONS_MAX 256u      /* more wait in the kernel's queue */
 #define HTTP_IDLE_S 30u                /* a connection without a byte for so long is closed */
+#define HTTP_ARRIVAL_S 60u             /* a request that takes longer to arrive, head and body, is a fault, 408 */
+#define HTTP_CUT_S 120u                /* one that is not there by then is not answered: its connection is closed */
 
-/* A whole request. The receiver keeps it until it calls http_request_answer, exactly once, at once or later. */
+/* A whole request, of any method. The receiver keeps it until it calls http_request_answer, exactly once, at once or later. */
 typedef void http_on_request(void *data, struct http_request *request);
 
 /* Listens on "HOST:PORT" (port 0 picks one). */
@@ -34,6 +36,9 @@ void http_server_free(struct http_server *server);
 
 /* --- a request; all strings are borrowed until its answer --- */
 
+/* 0, or the status with which it must be refused: it came too late, its body is too long (and was not kept), or its parameters
+ * cannot be read (some may be missing). The sentence says why, without a stop. */
+unsigned http_request_fault(const struct http_request *request, const char **out_sentence);
 const char *http_request_method(const struct http_request *request);
 const char *http_request_path(const struct http_request *request); /* decoded, without the query */
 const char *http_request_header(const struct http_request *request, const char *name); /* NULL when missing */
@@ -58,7 +63,9 @@ struct http_request *http_request_make(void);
 int http_request_put(struct http_request *request, const char *name, const char *value);
 void http_request_drop(struct http_request *request);
 
-/* Sends the answer (copied) and gives the request back. `type` is the content type. */
+/* One more header of the answer to come; both are copied. */
+void http_request_answer_header(struct http_request *request, const char *name, const char *value);
+/* Sends the answer (copied) and gives the request back. `type` is the content type, NULL for an answer without body. */
 void http_request_answer(struct http_request *request, unsigned status, const char *type, const char *body, size_t size);
 
 #endif

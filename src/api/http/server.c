@@ -30,6 +30,7 @@ struct http_server {
 	http_on_request *on_request;
 	void *data;
 	struct list requests; /* struct http_request */
+	struct http_arrivals arrivals;
 	char address[160];
 };
 
@@ -46,8 +47,10 @@ struct http_request {
 	char *body;
 	size_t size;
 	bool too_long; /* the body: what came beyond the limit was not kept */
+	unsigned fault;
 	struct http_parameters parameters;
 	size_t query_count; /* of them */
+	struct http_parameters headers; /* of the answer */
 	struct MHD_Response *response;
 	unsigned status;
 };
@@ -56,6 +59,7 @@ static void request_free(struct http_request *request)
 {
 	list_remove(&request->link);
 	http_parameters_fini(&request->parameters);
+	http_parameters_fini(&request->headers);
 	if (request->response != NULL)
 		MHD_destroy_response(request->response);
 	free(request->body);
@@ -75,18 +79,21 @@ static enum MHD_Result on_query_parameter(void *data, enum MHD_ValueKind kind, c
 	return http_parameters_add(parameters, name, name_size, value, value_size) == 0 ? MHD_YES : MHD_NO;
 }
 
-static bool request_read_parameters(struct http_request *request)
+static bool request_read_query(struct http_request *request)
 {
-	const char *type = MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, "Content-Type");
 	int there = MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, NULL, NULL);
 
 	MHD_get_connection_values_n(request->connection, MHD_GET_ARGUMENT_KIND, on_query_parameter, &request->parameters);
-	if ((size_t)(there < 0 ? 0 : there) != request->parameters.count)
-		return false;
 	request->query_count = request->parameters.count;
-	if (type == NULL || strncasecmp(type, FORM, sizeof(FORM) - 1) != 0)
-		return true;
-	return http_parameters_add_form(&request->parameters, request->body, request->size) == 0;
+	return (size_t)(there < 0 ? 0 : there) == request->query_count;
+}
+
+static bool request_read_form(struct http_request *request)
+{
+	const char *type = MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, "Content-Type");
+
+	return type == NULL || strncasecmp(type, FORM, sizeof(FORM) - 1) != 0 ||
+	       http_parameters_add_form(&request->parameters, request->body, request->size) == 0;
 }
 
 static void request_append(struct http_request *request, const char *bytes, size_t size)
@@ -101,24 +108,25 @@ static void request_append(struct http_request *request, const char *bytes, size
 	request->body[request->size] = '\0';
 }
 
-static void answer_text(struct http_request *request, unsigned status, const char *text)
+static struct http_arrival *arrival_of(struct MHD_Connection *connection)
 {
-	http_request_answer(request, status, "text/plain; charset=utf-8", text, strlen(text));
+	return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
 }
 
-/* All of it is here: refuse it, or hand it over. */
+/* All of it is here. The query is read of what is refused, too: it may tell in whose words. */
 static void request_dispatch(struct http_request *request)
 {
+	bool in_time = http_arrival_end(&request->server->arrivals, arrival_of(request->connection));
+	bool is_read = request_read_query(request);
+
 	request->state = REQUEST_WAITING;
-	if (request->too_long)
-		answer_text(request, MHD_HTTP_CONTENT_TOO_LARGE, "The request's body is longer than 1 MiB.\n");
-	else if (strcmp(request->method, "GET") != 0 && strcmp(request->method, "POST") != 0 &&
-		 strcmp(request->method, "HEAD") != 0)
-		answer_text(request, MHD_HTTP_METHOD_NOT_ALLOWED, "Use GET or POST.\n");
-	else if (!request_read_parameters(request))
-		answer_text(request, MHD_HTTP_BAD_REQUEST, "The parameters cannot be read: too many, or badly encoded.\n");
-	else
-		request->server->on_request(request->server->data, request);
+	if (!in_time)
+		request->fault = MHD_HTTP_REQUEST_TIMEOUT;
+	else if (request->too_long)
+		request->fault = MHD_HTTP_CONTENT_TOO_LARGE;
+	else if (!is_read || !request_read_form(request))
+		request->fault = MHD_HTTP_BAD_REQUEST;
+	request->server->on_request(request->server->data, request);
 }
 
 static struct http_request *request_new(struct http_server *server, struct MHD_Connection *connection, const char *method,
@@ -168,16 +176,29 @@ static enum MHD_Result on_access(void *data, struct MHD_Connection *connection, 
 
 static void on_completed(void *data, struct MHD_Connection *connection, void **private, enum MHD_RequestTerminationCode why)
 {
+	struct http_server *server = data;
 	struct http_request *request = *private;
 
-	(void)data;
-	(void)connection;
 	(void)why;
 	*private = NULL;
+	http_arrival_begin(&server->arrivals, arrival_of(connection));
 	if (request == NULL)
 		return;
 	if (request->state != REQUEST_DROPPED)
 		request_free(request);
+}
+
+static void on_connection(void *data, struct MHD_Connection *connection, void **context,
+			  enum MHD_ConnectionNotificationCode code)
+{
+	struct http_server *server = data;
+
+	if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
+		http_arrival_free(*context);
+		return;
+	}
+	*context = http_arrival_new(MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd);
+	http_arrival_begin(&server->arrivals, *context);
 }
 
 /* --- the server --- */
@@ -195,12 +216,14 @@ int http_server_new(const char *address, http_on_request *on_request, void *data
 		return code;
 	}
 	list_init(&server->requests);
+	http_arrivals_init(&server->arrivals);
 	server->on_request = on_request;
 	server->data = data;
 	server->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_access, server,
 		MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, HTTP_CONNECTIONS_MAX,
 		MHD_OPTION_CONNECTION_TIMEOUT, HTTP_IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
-		MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_END);
+		MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,
+		MHD_OPTION_END);
 	info = server->daemon == NULL ? NULL : MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD);
 	if (info == NULL) {
 		if (server->daemon == NULL)
@@ -227,16 +250,18 @@ int http_server_fd(const struct http_server *server)
 
 int http_server_timeout(const struct http_server *server)
 {
+	int arrivals_ms = http_arrivals_timeout(&server->arrivals);
 	MHD_UNSIGNED_LONG_LONG limit_ms;
 
-	if (MHD_get_timeout(server->daemon, &limit_ms) != MHD_YES)
-		return -1;
+	if (MHD_get_timeout(server->daemon, &limit_ms) != MHD_YES || (arrivals_ms >= 0 && limit_ms > (unsigned)arrivals_ms))
+		return arrivals_ms;
 	return limit_ms > 60000 ? 60000 : (int)limit_ms;
 }
 
 void http_server_run(struct http_server *server)
 {
 	MHD_run(server->daemon);
+	http_arrivals_cut(&server->arrivals);
 }
 
 void http_server_stop(struct http_server *server)
@@ -264,6 +289,14 @@ void http_server_free(struct http_server *server)
 }
 
 /* --- a request --- */
+
+unsigned http_request_fault(const struct http_request *request, const char **out_sentence)
+{
+	*out_sentence = request->fault == MHD_HTTP_REQUEST_TIMEOUT ? "The request took too long to arrive" :
+		request->fault == MHD_HTTP_CONTENT_TOO_LARGE ? "The request's body is longer than 1 MiB" :
+		request->fault != 0 ? "The parameters cannot be read: too many, or badly encoded" : "";
+	return request->fault;
+}
 
 const char *http_request_method(const struct http_request *request)
 {
@@ -345,6 +378,30 @@ void http_request_drop(struct http_request *request)
 	request_free(request);
 }
 
+void http_request_answer_header(struct http_request *request, const char *name, const char *value)
+{
+	int code = http_parameters_add(&request->headers, name, strlen(name), value, strlen(value));
+
+	assert(code == 0);
+	(void)code;
+}
+
+static struct MHD_Response *response_new(const struct http_request *request, const char *type, const char *body, size_t size)
+{
+	char *copy = memory_new(size + 1, 1);
+	struct MHD_Response *response;
+
+	if (size > 0)
+		memcpy(copy, body, size);
+	response = MHD_create_response_from_buffer(size, copy, MHD_RESPMEM_MUST_FREE);
+	if (type != NULL)
+		MHD_add_response_header(response, "Content-Type", type);
+	MHD_add_response_header(response, "Cache-Control", "no-store");
+	for (size_t i = 0; i < request->headers.count; i++)
+		MHD_add_response_header(response, request->headers.rows[i].name, request->headers.rows[i].value);
+	return response;
+}
+
 void http_request_answer(struct http_request *request, unsigned status, const char *type, const char *body, size_t size)
 {
 	if (request->state == REQUEST_DROPPED) {
@@ -352,14 +409,8 @@ void http_request_answer(struct http_request *request, unsigned status, const ch
 		return;
 	}
 	assert(request->state == REQUEST_WAITING);
-
-	char *copy = memory_new(size + 1, 1);
-
-	memcpy(copy, body, size);
-	request->response = MHD_create_response_from_buffer(size, copy, MHD_RESPMEM_MUST_FREE);
+	request->response = response_new(request, type, body, size);
 	request->status = status;
-	MHD_add_response_header(request->response, "Content-Type", type);
-	MHD_add_response_header(request->response, "Cache-Control", "no-store");
 	request->state = REQUEST_ANSWERED;
 	if (request->suspended) {
 		request->suspended = false;
