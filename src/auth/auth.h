@@ -1,4 +1,4 @@
-/* Who may call, and what: users and roles with their policies, access keys with their secrets, tokens for roles, and nonces that
+/* Who may call, and what: users and roles with their policies, access keys with their secrets, tokens for both, and nonces that
  * may be used once. No HTTP, no dialect: one store for all of them. The control thread.
  *
  * Kept in the catalog, a record each, JSON; secrets are sealed with DATA/secret.key (auth/secrets.h). The user "root" is there
@@ -28,6 +28,9 @@ struct error;
 #define AUTH_SESSION_S_MAX 43200
 #define AUTH_SKEW_S (15 * 60)          /* how far a caller's clock may be off */
 #define AUTH_NONCE_S (2 * AUTH_SKEW_S) /* how long a nonce is remembered: over the whole of that */
+#define AUTH_TOKEN_S (24 * 60 * 60)    /* the life of a user's token */
+#define AUTH_AUDIT_SIZE 23
+#define AUTH_REVOKED_MAX 100000 /* tokens that were revoked and have not expired */
 
 /* A user or a role. */
 struct auth_principal {
@@ -61,11 +64,19 @@ void auth_free(struct auth *auth);
 
 /* --- who calls --- */
 
+/* What a user's token says of itself. */
+struct auth_token {
+	char audit_id[AUTH_AUDIT_SIZE]; /* random; "" in a caller that came without a token */
+	char first_id[AUTH_AUDIT_SIZE]; /* of the token that it was made from, and that one from, ...; its own when of none */
+	int64_t issued_s, expires_s;
+};
+
 /* A caller whose key was found. Its secret proves nothing before the signature does. */
 struct auth_caller {
 	char user[AUTH_NAME_SIZE], role[AUTH_NAME_SIZE], session[AUTH_NAME_SIZE]; /* a user, or a role with its session */
 	char key_id[AUTH_KEY_ID_SIZE], secret[AUTH_SECRET_SIZE];
 	struct policy *session_policy; /* what the session may do at most, or NULL */
+	struct auth_token token;       /* that it came with */
 };
 
 enum auth_answer {
@@ -75,12 +86,28 @@ enum auth_answer {
 	AUTH_TOKEN_MALFORMED, /* or of a role that is gone */
 	AUTH_TOKEN_EXPIRED,
 	AUTH_TOKEN_MISMATCH,  /* it belongs to another key */
+	AUTH_TOKEN_REVOKED,
 };
 
 /* `token`: the session's, or NULL. The caller is to be cleared whatever the answer. */
 enum auth_answer auth_find_caller(const struct auth *auth, const char *key_id, const char *token, int64_t now_s,
 				  struct auth_caller *out_caller);
 void auth_caller_clear(struct auth_caller *caller);
+
+/* A token of a user, for a caller that was let in (text on the heap, at most 400 bytes). It is sealed, and holds all it needs. It
+ * lives for AUTH_TOKEN_S, or, when the caller came with a token, as long as that one; less when it is revoked, and only while its
+ * key is active. Sessions of a role get none (-EINVAL): they have temporary keys to sign with. -EIO. */
+int auth_issue_token(const struct auth *auth, const struct auth_caller *caller, int64_t now_s, struct auth_token *out_token,
+		     char **out_text, struct error *error);
+/* AUTH_FOUND, _KEY_ (the one it stands on), _TOKEN_MALFORMED, _TOKEN_EXPIRED or _TOKEN_REVOKED; nobody's `text` is trusted. The
+ * caller is to be cleared whatever the answer. */
+enum auth_answer auth_find_token(const struct auth *auth, const char *text, int64_t now_s, struct auth_caller *out_caller);
+/* From now on, over restarts; those made from it stay. 0 also when it was revoked before or has expired; -ENOSPC past
+ * AUTH_REVOKED_MAX, or what the catalog fails with. */
+int auth_revoke_token(struct auth *auth, const struct auth_token *token, int64_t now_s, struct error *error);
+/* A user's password is the secret of any of their active keys; there is no other. Which of the two was wrong is not told. The
+ * caller is to be cleared whatever the answer. */
+bool auth_check_password(const struct auth *auth, const char *user, const char *password, struct auth_caller *out_caller);
 
 /* Whether a time (seconds since 1970) is near enough to now. */
 bool auth_is_timely(int64_t time_s, int64_t now_s);

@@ -9,11 +9,18 @@
 
 struct nonces;
 
+struct auth_revoked {
+	int64_t expires_s;
+	char audit_id[AUTH_AUDIT_SIZE];
+};
+
 struct auth {
 	struct catalog *catalog;
 	struct secrets secrets;
 	struct nonces *nonces;
 	struct list users, roles, keys, policies;
+	struct auth_revoked *revoked; /* by when they expire, then by id */
+	size_t revoked_count, revoked_room;
 	void (*on_first_key)(void *data);
 	void *data;
 };
@@ -22,6 +29,7 @@ struct auth {
 #define KIND_ROLE "role"
 #define KIND_KEY "key"
 #define KIND_POLICY "policy"
+#define KIND_REVOKED "revoked" /* the id: a token's audit id */
 
 /* store.c: what is in the catalog, into memory and back. */
 int auth_load(struct auth *auth, struct error *error);
@@ -32,6 +40,9 @@ int auth_store_policy(struct auth *auth, const struct auth_policy *policy, struc
 int auth_forget(struct auth *auth, const char *kind, const char *id, struct error *error);
 void auth_key_free(struct auth_key *key);
 void auth_policy_free(struct auth_policy *policy);
+
+/* token.c */
+int auth_load_revoked(struct auth *auth, struct error *error);
 
 /* A member's text; "" when it is missing. Borrowed. */
 const char *auth_text(const json_t *json, const char *name);

@@ -1,4 +1,4 @@
-/* Users, roles, keys and policies as records of the catalog. */
+/* Users, roles, keys and policies as records of the catalog. What was revoked is token.c's. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -134,6 +134,8 @@ int auth_load(struct auth *auth, struct error *error)
 		result = catalog_each(auth->catalog, KIND_ROLE, on_role, auth, error);
 	if (result == 0)
 		result = catalog_each(auth->catalog, KIND_KEY, on_key, auth, error);
+	if (result == 0)
+		result = auth_load_revoked(auth, error);
 	return result;
 }
 
@@ -166,6 +168,7 @@ void auth_unload(struct auth *auth)
 		auth_policy_free(container_of(entry, struct auth_policy, entry));
 	free_principals(&auth->users);
 	free_principals(&auth->roles);
+	free(auth->revoked);
 }
 
 /* Takes the JSON. */
