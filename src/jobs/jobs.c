@@ -1,5 +1,5 @@
-/* See jobs.h. A job is RUNNING until its last step (or the last of what it undoes) is over; it is stored before each step, so that
- * the step that was interrupted is the one that is repeated. */
+/* See jobs.h. A job is RUNNING until its last step (or the last of what it undoes) is over; it is stored before each step, so
+ * that the step that was interrupted is the one that is repeated. */
 #include "jobs/jobs.h"
 
 #include <errno.h>

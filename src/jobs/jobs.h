@@ -1,9 +1,10 @@
 /* Jobs: what takes several operations of control/, one after the other, and is to end whatever happens in between.
  *
- * A plan is a table of steps; a job is one run of it, kept in the catalog from before its first step. Each operation carries a
- * client token made of the job's id and the step, so that control/ answers a step that was done already from its memory: after a
- * restart the job goes on where it was, and nothing is done twice. A step that fails ends the job as failed, with its reason, after
- * what the plan undoes; a site that does not answer is asked again for a while first. Running jobs are looked at with every tick.
+ * A plan is a table of steps; a job is one run of it, kept in the catalog from before its first step. Each operation
+ * carries a client token made of the job's id and the step, so that control/ answers a step that was done already from its
+ * memory: after a restart the job goes on where it was, and nothing is done twice. A step that fails ends the job as failed,
+ * with its reason, after what the plan undoes; a site that does not answer is asked again for a while first. Running jobs
+ * are looked at with every tick.
  *
  * Source of the outer shape: SDRS's jobs (the dialect's facts, section 4.5). The control thread. */
 #ifndef JOBS_JOBS_H

@@ -10,6 +10,7 @@
 #include "api/aliyun/aliyun.h"
 #include "api/aliyun/internal.h"
 #include "api/http/http.h"
+#include "auth/audit.h"
 #include "auth/auth.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -104,34 +105,21 @@ static const char *call_object(const struct call *call)
 		if (value != NULL && value[0] != '\0')
 			return value;
 	}
-	return "-";
+	return "";
 }
 
-/* From outside, and only once proven: quotes would end a value in the log too early. */
-static void call_text(const char *text, char *out, size_t size)
-{
-	size_t length = strnlen(text, size - 1);
-
-	for (size_t i = 0; i < length; i++)
-		out[i] = text[i] == '"' || text[i] == '\\' || (unsigned char)text[i] < ' ' ? '?' : text[i];
-	out[length] = '\0';
-}
-
-/* The audit line: who, what, from where, what became of it. */
 static void call_audit(const struct call *call, unsigned status, const char *made)
 {
-	static const char *const versions[ALIYUN_PRODUCTS] = { "ebs", "ecs", "ram", "sts" };
-	char from[HTTP_SOURCE_SIZE], object[96], key[AUTH_KEY_ID_SIZE];
+	static const char *const products[ALIYUN_PRODUCTS] = { "ebs", "ecs", "ram", "sts" };
+	const struct aliyun_operation *operation = call->operation;
+	char source[HTTP_SOURCE_SIZE];
 
-	http_request_source(call->request, from);
-	call_text(made != NULL ? made : call_object(call), object, sizeof(object));
-	call_text(call->caller.key_id, key, sizeof(key));
-	log_event(LOG_INFO, "api.call", "request=%s from=%s key=\"%s\" %s=\"%s\" action=%s:%s object=\"%s\" status=%u code=%s",
-		  call->request_id, from[0] == '\0' ? "-" : from, key, call->caller.role[0] != '\0' ? "role" : "user",
-		  !call->known ? "" : call->caller.role[0] != '\0' ? call->caller.role : call->caller.user,
-		  call->operation == NULL ? "-" : versions[call->operation->product],
-		  call->operation == NULL ? "-" : call->operation->action, object, status,
-		  call->error.status == 0 ? "OK" : call->error.code);
+	http_request_source(call->request, source);
+	audit_log(&(struct audit){ .request_id = call->request_id, .source = source, .caller = &call->caller, .known = call->known,
+				   .product = operation == NULL ? NULL : products[operation->product],
+				   .action = operation == NULL ? NULL : operation->action,
+				   .object = made != NULL ? made : call_object(call), .status = status,
+				   .code = call->error.status == 0 ? "OK" : call->error.code });
 }
 
 /* Sends the members (taken) with the request's id, and ends the call. */

@@ -1,7 +1,7 @@
 /* Huawei Cloud's dialect: EVS replication v2, SDRS v1, and of Keystone v3 and Cinder v2 and v3 what their clients need.
  *
- * One function takes HTTP requests of all of them, finds the route in tables, the caller by a token or an SDK-HMAC-SHA256 signature,
- * and answers JSON. The same disks, pairs, groups, users and policies as the other dialect's. The control thread. */
+ * One function takes HTTP requests of all of them, finds the route in tables, the caller by a token or a signature
+ * (SDK-HMAC-SHA256), and answers JSON. The same disks, pairs, groups, users and policies as the other dialect's. The control thread. */
 #ifndef API_HUAWEI_HUAWEI_H
 #define API_HUAWEI_HUAWEI_H
 

@@ -92,6 +92,9 @@ void huawei_base_url(const struct huawei_call *call, char out[256]);
 
 /* --- errors.c --- */
 
+/* The code that goes with a status when there is no better one. */
+const char *huawei_status_code(enum huawei_family family, unsigned status);
+
 /* The body of a failure, in the form of the call's family. */
 json_t *huawei_error_body(const struct huawei_call *call);
 struct huawei_refusal {
@@ -134,7 +137,7 @@ struct huawei_field {
 	const char *code;    /* of the refusal of a bad value, or NULL */
 };
 
-/* Members that no field names are let pass, as the clouds do. */
+/* Members that no field names are let pass, as the clouds do. What it gives belongs to the caller, also when it fails. */
 bool huawei_read(struct huawei_call *call, const json_t *object, const struct huawei_field *fields, void *out);
 /* The one object under that name in the body: {"replication": {...}}; NULL: the call has failed. */
 json_t *huawei_root(struct huawei_call *call, const char *name);
