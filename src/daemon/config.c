@@ -16,6 +16,7 @@
 #include "base/memory.h"
 #include "daemon/config_value.h"
 
+#define API_LISTEN "127.0.0.1:8650"
 #define SECTION_MAX 49 /* characters that inih keeps of a section's or key's name */
 #define PEER_PREFIX "peer "
 #define PEER_ZONE_AT (sizeof(PEER_PREFIX) - 1)
@@ -43,6 +44,9 @@ static const struct config_key keys[] = {
 	SITE("site", "run", config_value_path, run_directory, 0, 0),
 	SITE("site", "log", config_value_level, log, 0, 0),
 	SITE("api", "listen", config_value_host, api_listen, 0, 0),
+	SITE("api", "aliyun", config_value_host, api_aliyun, 0, 0),
+	SITE("api", "huawei", config_value_host, api_huawei, 0, 0),
+	SITE("api", "url", config_value_url, api_url, 0, 0),
 	SITE("nbd", "listen", config_value_tcp_or_none, nbd_listen, 0, 0),
 	SITE("nbd", "unix", config_value_socket, nbd_unix, 0, 0),
 	SITE("link", "listen", config_value_tcp_or_none, link_listen, 0, 0),
@@ -77,7 +81,6 @@ void config_init(struct config *config, const char *directory)
 		.region = "local",
 		.zone = "local-a",
 		.log = LOG_INFO,
-		.api_listen = "127.0.0.1:8650",
 		.nbd_listen = "tcp:127.0.0.1:10809",
 		.nbd_unix = "\n", /* not given: config_check puts it into the data folder */
 		.link_listen = "tcp:127.0.0.1:8651",
@@ -342,10 +345,24 @@ static int config_check_peer(const struct config *config, const char *file, stru
 	return peer->secret_file[0] == '\0' ? 0 : peer_read_secret(file, peer, error);
 }
 
+static int config_check_api(struct config *config, const char *file, struct error *error)
+{
+	bool apart = config->api_aliyun[0] != '\0' && config->api_huawei[0] != '\0';
+
+	if (apart && config->api_listen[0] != '\0')
+		return error_set(error, -EINVAL, "%s: [api] aliyun and huawei each have a port of their own, so nothing is left "
+				 "for listen: take it out", file);
+	if (!apart && config->api_listen[0] == '\0')
+		snprintf(config->api_listen, sizeof(config->api_listen), "%s", API_LISTEN);
+	return 0;
+}
+
 int config_check(struct config *config, const char *file, struct error *error)
 {
 	const char *name = file == NULL ? "offsite.conf" : file;
 
+	if (config_check_api(config, name, error) < 0)
+		return error->code;
 	for (size_t i = 0; i < config->peer_count; i++) {
 		int code = config_check_peer(config, name, &config->peers[i], error);
 

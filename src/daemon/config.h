@@ -36,7 +36,10 @@ struct config {
 	char directory[CONFIG_PATH_SIZE];     /* the data folder */
 	char run_directory[CONFIG_PATH_SIZE]; /* on tmpfs; "": chosen by data_folder.c */
 	enum log_level log;
-	char api_listen[CONFIG_ADDRESS_SIZE]; /* "HOST:PORT" */
+	char api_listen[CONFIG_ADDRESS_SIZE]; /* "HOST:PORT" of the dialects without their own, "" when each has; by config_check */
+	char api_aliyun[CONFIG_ADDRESS_SIZE]; /* "HOST:PORT", or "": at api_listen */
+	char api_huawei[CONFIG_ADDRESS_SIZE]; /* the same */
+	char api_url[CONFIG_ADDRESS_SIZE];    /* "http://HOST:PORT", where clients reach Huawei's; "": as each request says */
 	char nbd_listen[CONFIG_ADDRESS_SIZE]; /* "tcp:HOST:PORT", or "" for none */
 	char nbd_unix[CONFIG_PATH_SIZE];      /* path of a socket, or "" for none */
 	char link_listen[CONFIG_ADDRESS_SIZE];/* "tcp:HOST:PORT", or "" for none */

@@ -86,6 +86,18 @@ int config_value_host(const struct config_value *value, struct error *error)
 	return value_copy(value, value->text, error);
 }
 
+/* Goes into links as it stands, so nothing may follow the port. */
+int config_value_url(const struct config_value *value, struct error *error)
+{
+	const char *text = value->text, *mark = strstr(text, "://"), *host = mark == NULL ? "" : mark + 3;
+	size_t size = strspn(host, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-.[:]");
+
+	if ((strncmp(text, "http://", 7) != 0 && strncmp(text, "https://", 8) != 0) || size == 0 || host[size] != '\0' ||
+	    (strchr(host, ':') != NULL && !host_port_is_good(host)))
+		return error_set(error, -EINVAL, "\"%.*s\" is not http://HOST:PORT or https://HOST:PORT", SHOWN, text);
+	return value_copy(value, text, error);
+}
+
 int config_value_tcp(const struct config_value *value, struct error *error)
 {
 	if (strncmp(value->text, "tcp:", 4) != 0 || !host_port_is_good(value->text + 4))

@@ -21,6 +21,7 @@ int config_value_id(const struct config_value *value, struct error *error);     
 int config_value_path(const struct config_value *value, struct error *error);    /* made absolute to the file's folder */
 int config_value_socket(const struct config_value *value, struct error *error);  /* a path, or "none" */
 int config_value_host(const struct config_value *value, struct error *error);    /* HOST:PORT */
+int config_value_url(const struct config_value *value, struct error *error);     /* http[s]://HOST[:PORT] */
 int config_value_tcp(const struct config_value *value, struct error *error);     /* tcp:HOST:PORT */
 int config_value_tcp_or_none(const struct config_value *value, struct error *error);
 int config_value_level(const struct config_value *value, struct error *error);   /* enum log_level */

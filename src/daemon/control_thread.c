@@ -1,4 +1,4 @@
-/* See control_thread.h. poll() over three descriptors: few, so nothing faster is needed. */
+/* See control_thread.h. poll() over a handful of descriptors: few, so nothing faster is needed. */
 #include "daemon/control_thread.h"
 
 #include <errno.h>
@@ -6,9 +6,9 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "api/http/http.h"
 #include "base/log.h"
 #include "control/control.h"
+#include "daemon/doors.h"
 #include "daemon/mailbox.h"
 #include "daemon/shard.h"
 
@@ -95,27 +95,35 @@ static void control_thread_check_ready(struct control_thread *thread)
 	thread->on_ready(thread->data);
 }
 
+/* The shorter of the two, where -1 is none. */
+static int limit_min(int one_ms, int other_ms)
+{
+	return other_ms >= 0 && (one_ms < 0 || other_ms < one_ms) ? other_ms : one_ms;
+}
+
 int control_thread_run(struct control_thread *thread, struct error *error)
 {
-	struct pollfd fds[] = {
-		{ .fd = http_server_fd(thread->http), .events = POLLIN },
+	const struct doors *doors = thread->doors;
+	struct pollfd fds[2 + DIALECTS] = {
 		{ .fd = mailbox_fd(thread->mailbox), .events = POLLIN },
 		{ .fd = thread->signal_fd, .events = POLLIN },
 	};
 
+	for (size_t i = 0; i < doors->count; i++)
+		fds[2 + i] = (struct pollfd){ .fd = http_server_fd(doors->rows[i].server), .events = POLLIN };
 	for (;;) {
 		int limit_ms = (int)control_tick(thread->control);
-		int http_ms = http_server_timeout(thread->http);
 
 		control_thread_check_ready(thread);
-		if (http_ms >= 0 && http_ms < limit_ms)
-			limit_ms = http_ms;
-		if (poll(fds, sizeof(fds) / sizeof(fds[0]), limit_ms) < 0 && errno != EINTR)
+		for (size_t i = 0; i < doors->count; i++)
+			limit_ms = limit_min(limit_ms, http_server_timeout(doors->rows[i].server));
+		if (poll(fds, 2 + doors->count, limit_ms) < 0 && errno != EINTR)
 			return error_set_errno(error, -errno, "the control thread cannot wait");
-		if (fds[1].revents != 0)
+		if (fds[0].revents != 0)
 			control_thread_deliver(thread);
-		http_server_run(thread->http);
-		if (fds[2].revents != 0) {
+		for (size_t i = 0; i < doors->count; i++)
+			http_server_run(doors->rows[i].server);
+		if (fds[1].revents != 0) {
 			int number = signal_take(thread->signal_fd);
 
 			if (number > 0)

@@ -9,7 +9,7 @@
 #include "control/port.h"
 
 struct control;
-struct http_server;
+struct doors;
 struct mailbox;
 struct shard;
 
@@ -17,7 +17,7 @@ struct control_thread {
 	struct mailbox *mailbox;
 	struct shard *shard;
 	struct control *control;
-	struct http_server *http;
+	const struct doors *doors;
 	int signal_fd;        /* readable when the daemon shall end */
 	uint64_t outstanding; /* commands sent to the shard and not answered yet */
 	bool ready;           /* what the catalog holds has been opened, and users were told */

@@ -5,7 +5,7 @@
  *     catalog, auth                   on this thread, the control thread
  *     shard                           its own thread: loop, engine, link and NBD listeners
  *     control                         opens the disks and units that the catalog holds
- *     HTTP                            the API
+ *     doors                           the API: its dialects, and where they listen
  *     ready                           when the shard has answered for all of them
  *
  * A start that fails says why in one line and ends with status 1 (2 for the command line and the configuration). */
@@ -21,7 +21,6 @@
 #include <unistd.h>
 
 #include "api/aliyun/aliyun.h"
-#include "api/http/http.h"
 #include "auth/auth.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -30,6 +29,7 @@
 #include "daemon/config.h"
 #include "daemon/control_thread.h"
 #include "daemon/data_folder.h"
+#include "daemon/doors.h"
 #include "daemon/log.h"
 #include "daemon/mailbox.h"
 #include "daemon/notify.h"
@@ -52,7 +52,7 @@ struct daemon {
 	struct control_thread thread;
 	struct control *control;
 	struct aliyun *aliyun;
-	struct http_server *http;
+	struct doors doors;
 	char endpoint[CONFIG_ADDRESS_SIZE + 16];
 };
 
@@ -210,7 +210,7 @@ static int daemon_open_control(struct daemon *daemon, struct error *error)
 	return daemon->control == NULL ? error->code : 0;
 }
 
-static int daemon_open_http(struct daemon *daemon, struct error *error)
+static int daemon_open_doors(struct daemon *daemon, struct error *error)
 {
 	struct aliyun_config config = { .control = daemon->control, .auth = daemon->auth };
 	char uris[2][256];
@@ -219,10 +219,11 @@ static int daemon_open_http(struct daemon *daemon, struct error *error)
 	config.nbd_uris[0] = uris[0];
 	config.nbd_uris[1] = uris[1];
 	daemon->aliyun = aliyun_new(&config);
-	if (http_server_new(daemon->config.api_listen, aliyun_on_request, daemon->aliyun, &daemon->http, error) < 0)
-		return error_wrap(error, "[api] listen");
-	daemon->thread.http = daemon->http;
-	endpoint_write(http_server_address(daemon->http), "http", "", daemon->endpoint, sizeof(daemon->endpoint));
+	daemon->doors.receivers[DIALECT_ALIYUN] = (struct receiver){ aliyun_on_request, daemon->aliyun };
+	daemon->thread.doors = &daemon->doors;
+	if (doors_open(&daemon->doors, &daemon->config, error) < 0)
+		return error->code;
+	endpoint_write(doors_address(&daemon->doors, DIALECT_ALIYUN), "http", "", daemon->endpoint, sizeof(daemon->endpoint));
 	return 0;
 }
 
@@ -276,7 +277,7 @@ static int daemon_open(struct daemon *daemon, struct error *error)
 	if (code == 0)
 		code = daemon_open_control(daemon, error);
 	if (code == 0)
-		code = daemon_open_http(daemon, error);
+		code = daemon_open_doors(daemon, error);
 	if (code == 0)
 		code = daemon_save_credentials(daemon, error);
 	if (code == 0)
@@ -305,16 +306,14 @@ static int daemon_close(struct daemon *daemon)
 {
 	int code = 0;
 
-	if (daemon->http != NULL)
-		http_server_stop(daemon->http);
+	doors_stop(&daemon->doors);
 	if (daemon->control != NULL)
 		control_free(daemon->control);
 	if (daemon->shard != NULL)
 		code = shard_stop(daemon->shard, STOP_LIMIT_MS);
 	if (code < 0)
 		return code;
-	if (daemon->http != NULL)
-		http_server_free(daemon->http);
+	doors_free(&daemon->doors);
 	if (daemon->aliyun != NULL)
 		aliyun_free(daemon->aliyun);
 	if (daemon->mailbox != NULL)

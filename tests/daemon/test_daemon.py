@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from offsite import ApiError, MIB, http, run, signed, until
+from offsite import ApiError, MIB, Site, free_ports, http, run, signed, until
 
 
 def write(disk, pattern, offset, length):
@@ -146,3 +146,25 @@ def test_form_body_is_read(site):
     status, _ = http(site.url("&".join(f"a{n}=1" for n in range(2000))))
     assert status in (400, 414, 431)
     assert http(site.url("Action=%"))[0] == 400
+
+
+@pytest.mark.parametrize("keys", ["listen", "listen huawei", "listen aliyun", "aliyun huawei"])
+def test_doors(tmp_path, keys):
+    """Each port is served, by one loop; the credentials name the one that speaks Aliyun's dialect."""
+    site = Site(tmp_path / "site")
+    ports = dict(zip(keys.split(), free_ports(2)))
+    config = site.folder / "offsite.conf"
+    config.write_text(config.read_text().replace(
+        f"[api]\nlisten=127.0.0.1:{site.api_port}\n",
+        "[api]\n" + "".join(f"{key}=127.0.0.1:{port}\n" for key, port in ports.items())))
+    site.api_port = ports.get("aliyun") or ports["listen"]
+    try:
+        site.start()
+        assert site.key["endpoint"] == f"http://127.0.0.1:{site.api_port}"
+        disk = site.disk(MIB)
+        for key, port in ports.items():
+            status, body = http(f"http://127.0.0.1:{port}/?Action=DescribeDisks")
+            assert status == 400 or key == "huawei", (key, body)
+        disk.detach()
+    finally:
+        site.close()

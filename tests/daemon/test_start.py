@@ -137,6 +137,33 @@ def test_data_folder_cannot_be_made():
     assert answer.returncode == 1 and "/proc/offsite" in answer.stderr
 
 
+def write_config(folder, **api):
+    text = "".join(f"{key}={value}\n" for key, value in api.items())
+    (folder / "offsite.conf").write_text(
+        f"[api]\n{text}[nbd]\nlisten=tcp:127.0.0.1:0\n[link]\nlisten=tcp:127.0.0.1:0\n"
+        f"[site]\nrun=/dev/shm/offsite-test-{os.getpid()}\n")
+
+
+def test_doors_that_leave_nothing_for_the_common_one(tmp_path):
+    write_config(tmp_path, listen="127.0.0.1:0", aliyun="127.0.0.1:0", huawei="127.0.0.1:0")
+    answer = run("--dir", tmp_path)
+    assert answer.returncode == 2
+    assert "[api] aliyun and huawei each have a port of their own, so nothing is left for listen" in answer.stderr
+    write_config(tmp_path, aliyun="127.0.0.1:0", huawei="127.0.0.1:0")
+    assert run("--check", "--dir", tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize("key", ["aliyun", "huawei"])
+def test_port_of_a_dialect_in_use(tmp_path, key):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        write_config(tmp_path, listen="127.0.0.1:0", **{key: f"127.0.0.1:{taken.getsockname()[1]}"})
+        answer = run("--dir", tmp_path)
+    assert answer.returncode == 1
+    assert f"[api] {key}" in answer.stderr and "in use" in answer.stderr
+
+
 @pytest.mark.parametrize("section, key, prefix", [("api", "listen", ""), ("nbd", "listen", "tcp:"), ("link", "listen", "tcp:")])
 def test_port_in_use(tmp_path, section, key, prefix):
     with socket.socket() as taken:

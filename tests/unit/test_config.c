@@ -116,6 +116,7 @@ static void test_refused_values(void **state)
 		       "/etc/offsite.conf:2: listen: \"8650\" is not HOST:PORT, for example 127.0.0.1:8650");
 	assert_refused("[api]\nlisten=h:65536\n",
 		       "/etc/offsite.conf:2: listen: \"h:65536\" is not HOST:PORT, for example 127.0.0.1:8650");
+	assert_refused("[api]\nhuawei=h\n", "/etc/offsite.conf:2: huawei: \"h\" is not HOST:PORT, for example 127.0.0.1:8650");
 	assert_refused("[link]\nlisten=h:1\n",
 		       "/etc/offsite.conf:2: listen: \"h:1\" is not tcp:HOST:PORT, for example tcp:127.0.0.1:8651");
 	assert_refused("[limits]\nkept_bytes=64MB\n",
@@ -124,6 +125,43 @@ static void test_refused_values(void **state)
 		       "/etc/offsite.conf:2: pairs_per_group: \"0\" is not a number between 1 and 128");
 	assert_refused("[peer a]\nsecret=short\n", "/etc/offsite.conf:2: secret: the secret has 5 characters, it needs 16 or "
 		       "more: make one with \"openssl rand -hex 32\"");
+}
+
+static void test_doors(void **state)
+{
+	static const char *const good[] = { "http://h", "http://h:1", "https://a.b-c:65535", "http://[fd00::1]:8650" };
+	static const char *const bad[] = { "", "h:1", "://h", "http://", "http://h:", "http://h:x", "http://h:1/", "http://h:1/v3",
+					   "ftp://h:1", "http://h h:1", "http://u@h:1", "http://h:1?x", "http://[fd00::1]" };
+	struct config config;
+	char text[300], expected[300];
+
+	(void)state;
+	assert_string_equal(parse(&config, "[api]\nhuawei=h:2\n"), "");
+	assert_string_equal(config.api_listen, "127.0.0.1:8650");
+	assert_string_equal(config.api_aliyun, "");
+	assert_string_equal(config.api_huawei, "h:2");
+	config_fini(&config);
+	assert_string_equal(parse(&config, "[api]\nhuawei=h:2\nlisten=h:1\n"), "");
+	assert_string_equal(config.api_listen, "h:1");
+	config_fini(&config);
+	assert_string_equal(parse(&config, "[api]\nhuawei=h:2\naliyun=h:1\n"), "");
+	assert_string_equal(config.api_listen, "");
+	assert_string_equal(config.api_aliyun, "h:1");
+	config_fini(&config);
+	assert_refused("[api]\nlisten=h:3\nhuawei=h:2\naliyun=h:1\n", "/etc/offsite.conf: [api] aliyun and huawei each have a "
+		       "port of their own, so nothing is left for listen: take it out");
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		snprintf(text, sizeof(text), "[api]\nurl=%s\n", good[i]);
+		assert_string_equal(parse(&config, text), "");
+		assert_string_equal(config.api_url, good[i]);
+		config_fini(&config);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		snprintf(text, sizeof(text), "[api]\nurl=%s\n", bad[i]);
+		snprintf(expected, sizeof(expected),
+			 "/etc/offsite.conf:2: url: \"%s\" is not http://HOST:PORT or https://HOST:PORT", bad[i]);
+		assert_refused(text, expected);
+	}
 }
 
 static void test_refused_peers(void **state)
@@ -294,7 +332,7 @@ static void test_example_shows_the_defaults(void **state)
 	assert_string_equal(config.zone, none.zone);
 	assert_string_equal(config.directory, "/var/lib/offsite");
 	assert_int_equal(config.log, none.log);
-	assert_string_equal(config.api_listen, none.api_listen);
+	assert_string_equal(config.api_listen, "127.0.0.1:8650");
 	assert_string_equal(config.nbd_listen, none.nbd_listen);
 	assert_string_equal(config.link_listen, none.link_listen);
 	assert_int_equal(config.limits.kept_bytes_max, none.limits.kept_bytes_max);
@@ -310,7 +348,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults), cmocka_unit_test(test_everything), cmocka_unit_test(test_refused_keys),
-		cmocka_unit_test(test_refused_values), cmocka_unit_test(test_refused_peers),
+		cmocka_unit_test(test_refused_values), cmocka_unit_test(test_doors), cmocka_unit_test(test_refused_peers),
 		cmocka_unit_test(test_long_and_binary), cmocka_unit_test(test_damaged), cmocka_unit_test(test_no_data),
 		cmocka_unit_test(test_files), cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_example_shows_the_defaults),
