@@ -30,6 +30,14 @@ void hash_sha256(const void *data, size_t size, uint8_t out[SHA256_SIZE])
 	sha256_digest(&context, SHA256_SIZE, out);
 }
 
+void hash_sha256_hex(const void *data, size_t size, char out[SHA256_HEX_SIZE])
+{
+	uint8_t digest[SHA256_SIZE];
+
+	hash_sha256(data, size, digest);
+	hash_to_hex(digest, sizeof digest, out);
+}
+
 void hash_hmac_sha256(const void *key, size_t key_size, const void *data, size_t size, uint8_t out[SHA256_SIZE])
 {
 	struct hmac_sha256_ctx context;

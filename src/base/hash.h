@@ -10,11 +10,14 @@
 
 #define SHA1_SIZE 20
 #define SHA256_SIZE 32
+#define SHA256_HEX_SIZE (2 * SHA256_SIZE + 1)
 
 uint64_t hash_xxh3(const void *data, size_t size);
 /* XXH3 of the two pieces one after the other. */
 uint64_t hash_xxh3_pair(const void *first, size_t first_size, const void *second, size_t second_size);
 void hash_sha256(const void *data, size_t size, uint8_t out[SHA256_SIZE]);
+/* The same as lower-case hex with its final zero. */
+void hash_sha256_hex(const void *data, size_t size, char out[SHA256_HEX_SIZE]);
 void hash_hmac_sha256(const void *key, size_t key_size, const void *data, size_t size, uint8_t out[SHA256_SIZE]);
 void hash_hmac_sha1(const void *key, size_t key_size, const void *data, size_t size, uint8_t out[SHA1_SIZE]);
 

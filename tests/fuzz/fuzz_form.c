@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/aliyun/canonical.h"
+#include "api/http/canonical.h"
 #include "api/http/http.h"
 #include "api/http/internal.h"
 

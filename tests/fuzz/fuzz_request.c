@@ -13,8 +13,8 @@
 
 #include "../unit/request.h"
 #include "api/aliyun/aliyun.h"
-#include "api/aliyun/canonical.h"
 #include "api/aliyun/internal.h"
+#include "api/http/canonical.h"
 #include "api/http/http.h"
 #include "api/http/internal.h"
 #include "base/hash.h"

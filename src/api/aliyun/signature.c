@@ -7,8 +7,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "api/aliyun/canonical.h"
 #include "api/aliyun/internal.h"
+#include "api/http/canonical.h"
 #include "api/http/http.h"
 #include "auth/auth.h"
 #include "base/hash.h"

@@ -6,8 +6,8 @@
 #include <strings.h>
 #include <time.h>
 
-#include "api/aliyun/canonical.h"
 #include "api/aliyun/internal.h"
+#include "api/http/canonical.h"
 #include "api/http/http.h"
 #include "auth/auth.h"
 #include "base/hash.h"
@@ -16,36 +16,14 @@
 #define ALGORITHM "ACS3-HMAC-SHA256"
 #define HEADERS_MAX 64u
 #define TOKEN_HEADER "x-acs-security-token"
-#define HEX_SIZE (2 * SHA256_SIZE + 1)
 
-/* The header Authorization, taken apart. */
-struct authorization {
-	char *text; /* what the others point into */
-	const char *credential, *signed_headers, *signature;
-};
-
-static bool authorization_read(struct authorization *authorization, const char *header, struct aliyun_error *error)
+static bool read_header(const char *header, struct authorization *out_authorization, struct aliyun_error *error)
 {
-	char *save = NULL;
-
-	if (strncmp(header, ALGORITHM " ", strlen(ALGORITHM) + 1) != 0) {
-		aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "InvalidSignatureMethod", "The algorithm must be " ALGORITHM ".");
-		return false;
-	}
-	authorization->text = memory_copy_text(header + strlen(ALGORITHM) + 1);
-	for (char *part = strtok_r(authorization->text, ", ", &save); part != NULL; part = strtok_r(NULL, ", ", &save)) {
-		if (strncmp(part, "Credential=", 11) == 0)
-			authorization->credential = part + 11;
-		else if (strncmp(part, "SignedHeaders=", 14) == 0)
-			authorization->signed_headers = part + 14;
-		else if (strncmp(part, "Signature=", 10) == 0)
-			authorization->signature = part + 10;
-	}
-	if (authorization->credential != NULL && authorization->signed_headers != NULL && authorization->signature != NULL)
-		return true;
-	aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "IncompleteSignature",
-		    "Authorization must have Credential, SignedHeaders and Signature.");
-	return false;
+	if (strncmp(header, ALGORITHM " ", strlen(ALGORITHM) + 1) != 0)
+		return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "InvalidSignatureMethod", "The algorithm must be " ALGORITHM ".");
+	return authorization_read(header + strlen(ALGORITHM) + 1, "Credential=", out_authorization) ||
+	       aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "IncompleteSignature",
+			   "Authorization must have Credential, SignedHeaders and Signature.");
 }
 
 /* What is not signed could have been changed on the way: these must be. */
@@ -72,17 +50,6 @@ static bool signs_what_it_must(const struct http_request *request, const char *s
 	return true;
 }
 
-static void append_trimmed(struct text *text, const char *value)
-{
-	size_t size;
-
-	value += strspn(value, " \t");
-	size = strlen(value);
-	while (size > 0 && (value[size - 1] == ' ' || value[size - 1] == '\t'))
-		size--;
-	text_append(text, value, size);
-}
-
 /* "name:value\n" for each name of the list, in its order: clients sort it. */
 static bool append_headers(struct text *text, const struct http_request *request, const char *list, struct aliyun_error *error)
 {
@@ -96,33 +63,22 @@ static bool append_headers(struct text *text, const struct http_request *request
 		if (value == NULL || ++count > HEADERS_MAX)
 			return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "IncompleteSignature",
 					   "SignedHeaders names %.64s, which the request has not, or too many.", name);
-		text_append(text, name, strlen(name));
-		text_append(text, ":", 1);
-		append_trimmed(text, value);
-		text_append(text, "\n", 1);
+		text_append_header(text, name, value);
 	}
 	return true;
 }
 
-static void hash_hex(const void *bytes, size_t size, char out[HEX_SIZE])
-{
-	uint8_t digest[SHA256_SIZE];
-
-	hash_sha256(bytes, size, digest);
-	hash_to_hex(digest, sizeof(digest), out);
-}
-
-bool aliyun_canonical_hash(const struct http_request *request, const char *signed_headers, char out_hash[HEX_SIZE],
+bool aliyun_canonical_hash(const struct http_request *request, const char *signed_headers, char out_hash[SHA256_HEX_SIZE],
 			   struct aliyun_error *error)
 {
 	const char *claimed = http_request_header(request, "x-acs-content-sha256"), *body;
 	struct text text = { 0 };
-	char body_hash[HEX_SIZE];
+	char body_hash[SHA256_HEX_SIZE];
 	size_t size;
 	bool good;
 
 	body = http_request_body(request, &size);
-	hash_hex(body, size, body_hash);
+	hash_sha256_hex(body, size, body_hash);
 	if (claimed == NULL || strcasecmp(claimed, body_hash) != 0)
 		return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "SignatureDoesNotMatch",
 				   "x-acs-content-sha256 is not the hash of the body that came.");
@@ -135,14 +91,14 @@ bool aliyun_canonical_hash(const struct http_request *request, const char *signe
 	text_append(&text, signed_headers, strlen(signed_headers));
 	text_append(&text, "\n", 1);
 	text_append(&text, body_hash, strlen(body_hash));
-	hash_hex(text.bytes, text.size, out_hash);
+	hash_sha256_hex(text.bytes, text.size, out_hash);
 	free(text.bytes);
 	return good;
 }
 
-void aliyun_sign_3(const char *hash, const char *secret, char out_signature[HEX_SIZE])
+void aliyun_sign_3(const char *hash, const char *secret, char out_signature[SHA256_HEX_SIZE])
 {
-	char to_sign[sizeof(ALGORITHM) + HEX_SIZE];
+	char to_sign[sizeof(ALGORITHM) + SHA256_HEX_SIZE];
 	uint8_t digest[SHA256_SIZE];
 
 	snprintf(to_sign, sizeof(to_sign), ALGORITHM "\n%s", hash);
@@ -155,12 +111,12 @@ static bool check(struct auth *auth, const struct http_request *request, const s
 {
 	const char *date = http_request_header(request, "x-acs-date");
 	const char *nonce = http_request_header(request, "x-acs-signature-nonce");
-	char hash[HEX_SIZE], expected[HEX_SIZE];
+	char hash[SHA256_HEX_SIZE], expected[SHA256_HEX_SIZE];
 	int64_t now_s = (int64_t)time(NULL);
 
 	if (!signs_what_it_must(request, authorization->signed_headers, error))
 		return false;
-	if (!aliyun_find_caller(auth, authorization->credential, http_request_header(request, TOKEN_HEADER), now_s, out_caller,
+	if (!aliyun_find_caller(auth, authorization->key_id, http_request_header(request, TOKEN_HEADER), now_s, out_caller,
 				error) ||
 	    !aliyun_canonical_hash(request, authorization->signed_headers, hash, error))
 		return false;
@@ -170,14 +126,14 @@ static bool check(struct auth *auth, const struct http_request *request, const s
 		return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "SignatureDoesNotMatch", "The signature is not the one calculated here. "
 				   "server StringToSign is [" ALGORITHM "\n%s]", hash);
 	/* Both are there: they are among the headers that were signed. */
-	return aliyun_check_time(date, now_s, error) && aliyun_use_nonce(auth, authorization->credential, nonce, now_s, error);
+	return aliyun_check_time(date, now_s, error) && aliyun_use_nonce(auth, authorization->key_id, nonce, now_s, error);
 }
 
 bool aliyun_check_signature_3(struct auth *auth, const struct http_request *request, struct auth_caller *out_caller,
 			      struct aliyun_error *error)
 {
 	struct authorization authorization = { 0 };
-	bool good = authorization_read(&authorization, http_request_header(request, "Authorization"), error) &&
+	bool good = read_header(http_request_header(request, "Authorization"), &authorization, error) &&
 		    check(auth, request, &authorization, out_caller, error);
 
 	free(authorization.text);

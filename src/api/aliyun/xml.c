@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/aliyun/canonical.h"
 #include "api/aliyun/internal.h"
+#include "api/http/canonical.h"
 
 static void append(struct text *text, const char *string)
 {
