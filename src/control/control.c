@@ -79,6 +79,7 @@ struct control *control_new(const struct control_config *config, struct catalog 
 	list_init(&control->asks);
 	list_init(&control->tokens);
 	list_init(&control->openings);
+	list_init(&control->findings);
 	if (record_load(control, error) < 0 || limits_resume(control, error) < 0 ||
 	    catalog_each(catalog, "token", on_token, control, error) < 0) {
 		control_free(control);
@@ -110,6 +111,7 @@ void control_free(struct control *control)
 
 	record_unload(control);
 	tokens_unload(control);
+	findings_unload(control);
 	free_waiting(&control->commands);
 	free_waiting(&control->asks);
 	while ((entry = list_pop(&control->openings)) != NULL) {

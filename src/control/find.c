@@ -10,6 +10,7 @@
 #define REPLY_SIZE_MAX (900u * 1024u) /* bytes of rows in one message, below ENGINE_MESSAGE_MAX */
 
 struct finding {
+	struct list entry; /* of the control */
 	struct control *control;
 	void (*on_found)(void *data, const struct control_found *found);
 	void *data;
@@ -129,6 +130,25 @@ static struct control_disk *finding_row(struct finding *finding)
 	return &found->disks[found->count++];
 }
 
+static void finding_free(struct finding *finding, size_t rows)
+{
+	for (size_t i = 0; i < rows; i++)
+		json_decref(finding->found.disks[i].tags);
+	list_remove(&finding->entry);
+	json_decref(finding->ends);
+	free(finding->found.disks);
+	free(finding);
+}
+
+void findings_unload(struct control *control)
+{
+	list_for_each(entry, &control->findings) {
+		struct finding *finding = container_of(entry, struct finding, entry);
+
+		finding_free(finding, finding->found.count);
+	}
+}
+
 static void finding_end(struct finding *finding)
 {
 	struct control_found *found = &finding->found;
@@ -147,11 +167,7 @@ static void finding_end(struct finding *finding)
 		found->count = finding->limit;
 	}
 	finding->on_found(finding->data, found);
-	for (size_t i = 0; i < given; i++)
-		json_decref(found->disks[i].tags);
-	json_decref(finding->ends);
-	free(found->disks);
-	free(finding);
+	finding_free(finding, given);
 }
 
 static void finding_release(struct finding *finding)
@@ -302,6 +318,7 @@ void control_find_disks(struct control *control, const struct control_disk_query
 	*finding = (struct finding){ .control = control, .on_found = on_found, .data = data, .order = query->order,
 				     .descending = query->descending, .limit = query->limit, .waits_for = 1,
 				     .ends = json_object() };
+	list_append(&control->findings, &finding->entry);
 	if (query->zone == NULL || strcmp(query->zone, control->config.site.zone) == 0)
 		add_own(finding, query);
 	for (size_t i = 0; i < control->config.peer_count; i++) {

@@ -158,6 +158,7 @@ struct control {
 	json_t *(*on_read)(void *data, const json_t *question);
 	void *on_read_data;
 	uint32_t stale_count;          /* of replicas that are stale: looked at whenever a unit is opened */
+	struct list findings;          /* find.c: answers that are awaited */
 	struct list openings;          /* of struct opening: units that wait for the one before them to be closed */
 	uint64_t next_id;
 	uint64_t tick_ms;
@@ -245,6 +246,7 @@ uint64_t tags_mark_of(json_t *tags);
 bool tags_match(const json_t *tags, json_t *wanted);
 
 /* find.c */
+void findings_unload(struct control *control);
 void on_find(struct debt *debt, const json_t *message);
 
 /* operation_label.c */

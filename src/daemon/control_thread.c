@@ -6,6 +6,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "api/huawei/huawei.h"
 #include "base/log.h"
 #include "control/control.h"
 #include "daemon/doors.h"

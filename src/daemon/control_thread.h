@@ -9,6 +9,7 @@
 #include "control/port.h"
 
 struct control;
+struct huawei;
 struct doors;
 struct mailbox;
 struct shard;
@@ -17,6 +18,7 @@ struct control_thread {
 	struct mailbox *mailbox;
 	struct shard *shard;
 	struct control *control;
+	struct huawei *huawei; /* whose jobs are looked at */
 	const struct doors *doors;
 	int signal_fd;        /* readable when the daemon shall end */
 	uint64_t outstanding; /* commands sent to the shard and not answered yet */

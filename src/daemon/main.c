@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "api/aliyun/aliyun.h"
+#include "api/huawei/huawei.h"
 #include "auth/auth.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -52,6 +53,7 @@ struct daemon {
 	struct control_thread thread;
 	struct control *control;
 	struct aliyun *aliyun;
+	struct huawei *huawei;
 	struct doors doors;
 	char endpoint[CONFIG_ADDRESS_SIZE + 16];
 };
@@ -212,14 +214,20 @@ static int daemon_open_control(struct daemon *daemon, struct error *error)
 
 static int daemon_open_doors(struct daemon *daemon, struct error *error)
 {
-	struct aliyun_config config = { .control = daemon->control, .auth = daemon->auth };
 	char uris[2][256];
+	const struct aliyun_config aliyun = { .control = daemon->control, .auth = daemon->auth,
+					      .nbd_uris = { uris[0], uris[1] } };
+	const struct huawei_config huawei = { .control = daemon->control, .auth = daemon->auth, .catalog = daemon->catalog,
+					      .nbd_uris = { uris[0], uris[1] }, .url = daemon->config.api_url };
 
 	nbd_uris_write(daemon, uris);
-	config.nbd_uris[0] = uris[0];
-	config.nbd_uris[1] = uris[1];
-	daemon->aliyun = aliyun_new(&config);
+	daemon->aliyun = aliyun_new(&aliyun);
+	daemon->huawei = huawei_new(&huawei, error);
+	if (daemon->huawei == NULL)
+		return error->code;
+	daemon->thread.huawei = daemon->huawei;
 	daemon->doors.receivers[DIALECT_ALIYUN] = (struct receiver){ aliyun_on_request, daemon->aliyun };
+	daemon->doors.receivers[DIALECT_HUAWEI] = (struct receiver){ huawei_on_request, daemon->huawei };
 	daemon->thread.doors = &daemon->doors;
 	if (doors_open(&daemon->doors, &daemon->config, error) < 0)
 		return error->code;
@@ -294,8 +302,9 @@ static void daemon_on_ready(void *data)
 	const char *link = shard_link_address(daemon->shard);
 
 	log_event(LOG_INFO, "daemon.ready",
-		  "version=" OFFSITE_VERSION " region=%s zone=%s data=\"%s\" api=%s nbd=%s unix=\"%s\" link=%s",
+		  "version=" OFFSITE_VERSION " region=%s zone=%s data=\"%s\" api=%s huawei=%s nbd=%s unix=\"%s\" link=%s",
 		  daemon->config.region, daemon->config.zone, daemon->folder.path, daemon->endpoint,
+		  doors_address(&daemon->doors, DIALECT_HUAWEI),
 		  nbd[0] == '\0' ? "none" : nbd, daemon->config.nbd_unix[0] == '\0' ? "none" : daemon->config.nbd_unix,
 		  link[0] == '\0' ? "none" : link);
 	notify_send("READY=1");
@@ -307,6 +316,8 @@ static int daemon_close(struct daemon *daemon)
 	int code = 0;
 
 	doors_stop(&daemon->doors);
+	if (daemon->huawei != NULL)
+		huawei_stop(daemon->huawei);
 	if (daemon->control != NULL)
 		control_free(daemon->control);
 	if (daemon->shard != NULL)
@@ -316,6 +327,8 @@ static int daemon_close(struct daemon *daemon)
 	doors_free(&daemon->doors);
 	if (daemon->aliyun != NULL)
 		aliyun_free(daemon->aliyun);
+	if (daemon->huawei != NULL)
+		huawei_free(daemon->huawei);
 	if (daemon->mailbox != NULL)
 		mailbox_free(daemon->mailbox);
 	if (daemon->auth != NULL)

@@ -1,5 +1,5 @@
-/* The door: which route, who calls and may they, what is the body; and the answer's form. A call is handed to its handler whole and
- * checked so far, and ends with exactly one answer. */
+/* The door: which route, who calls and may they, what is the body; and the answer's form. A call is handed to its handler
+ * whole and checked so far, and ends with exactly one answer. */
 #include <microhttpd.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -218,9 +218,10 @@ static bool check_signature(struct huawei_call *call)
 		return refuse_caller(call, "APIGW.0301", "The access key is not known here, or disabled.");
 	case HUAWEI_SIGNATURE_MALFORMED:
 		return refuse_caller(call, "APIGW.0301", "The header Authorization cannot be read, or names headers that are not there.");
-	default:
-		return refuse_caller(call, "APIGW.0301", "The signature is wrong: the secret is, or the request was changed on its way.");
+	case HUAWEI_SIGNATURE_WRONG:
+		break;
 	}
+	return refuse_caller(call, "APIGW.0301", "The signature is wrong: the secret is, or the request was changed on its way.");
 }
 
 static bool identify(struct huawei_call *call)

@@ -1,6 +1,6 @@
-/* control/'s refusals in the words of each family, and the bodies that its clients read: Cinder's and EVS's have the fault's name,
- * and the gateway's two members behind it; SDRS's and Keystone's an "error", SDRS's the same two members. Sources: the facts,
- * section 5, and the seed's table of statuses. */
+/* control/'s refusals in the words of each family, and the bodies that its clients read: Cinder's and EVS's have the
+ * fault's name, and the gateway's two members behind it; SDRS's and Keystone's an "error", SDRS's the same two members.
+ * Sources: the facts, section 5, and the seed's table of statuses. */
 #include <microhttpd.h>
 #include <stddef.h>
 
@@ -58,9 +58,9 @@ static const struct line lines[REFUSALS] = {
 	LINE(GROUP_STATUS_ADD, 400, "EVS.5400", 409, "EVS.5400", 400, "SDRS.1002", "The group's state does not allow adding."),
 	LINE(GROUP_STATUS_REMOVE, 400, "EVS.5400", 409, "EVS.5400", 400, "SDRS.1002", "The group's state does not allow removing."),
 	LINE(PAIR_STATUS_ADD, 400, "EVS.5400", 409, "EVS.5400", 400, "SDRS.1601", "The pair's state does not allow adding it."),
-	LINE(PAIR_STATUS_REMOVE, 400, "EVS.5400", 409, "EVS.5400", 400, "SDRS.1601", "The pair's state does not allow removing it."),
+	LINE(PAIR_STATUS_REMOVE, 400, "EVS.5400", 409, "EVS.5400", 400, "SDRS.1601", "The pair's state forbids removing it."),
 	LINE(STATUS_CONFLICT, 400, "EVS.5400", 409, "EVS.5400", 400, "SDRS.1002", "The states of pair and group differ."),
-	LINE(ZONE_CONFLICT, 400, "EVS.1036", 400, "EVS.1036", 400, "SDRS.1026", "Pair and group lie in different availability zones."),
+	LINE(ZONE_CONFLICT, 400, "EVS.1036", 400, "EVS.1036", 400, "SDRS.1026", "Pair and group lie in different zones."),
 	LINE(ON_PRIMARY, 400, "EVS.5400", 409, "EVS.5400", 400, "SDRS.1002", "Ask at the DR site."),
 	LINE(ON_STANDBY, 400, "EVS.5400", 409, "EVS.5400", 400, "SDRS.1002", "Ask at the production site."),
 	LINE(TOKEN_MISMATCH, 409, "EVS.5400", 409, "EVS.5400", 400, "SDRS.0201", "This was asked for with other parameters."),

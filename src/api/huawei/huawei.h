@@ -1,7 +1,8 @@
 /* Huawei Cloud's dialect: EVS replication v2, SDRS v1, and of Keystone v3 and Cinder v2 and v3 what their clients need.
  *
  * One function takes HTTP requests of all of them, finds the route in tables, the caller by a token or a signature
- * (SDK-HMAC-SHA256), and answers JSON. The same disks, pairs, groups, users and policies as the other dialect's. The control thread. */
+ * (SDK-HMAC-SHA256), and answers JSON. The same disks, pairs, groups, users and policies as the other dialect's. The control
+ * thread. */
 #ifndef API_HUAWEI_HUAWEI_H
 #define API_HUAWEI_HUAWEI_H
 
@@ -19,7 +20,7 @@ struct huawei_config {
 	struct auth *auth;
 	struct catalog *catalog;
 	const char *nbd_uris[2]; /* where a disk is reached: "{disk}" stands for its id; "" or NULL for none. Copied. */
-	const char *url;         /* the base of links and of the catalog, "http://host:port"; "" or NULL: what the client called */
+	const char *url; /* the base of links and of the catalog, "http://host:port"; "" or NULL: as the client called */
 };
 
 /* NULL with the error: the jobs in the catalog cannot be read. */

@@ -1,7 +1,6 @@
 /* Ids and times, as the clients write and read them. */
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "api/huawei/internal.h"
 #include "base/text.h"
@@ -52,26 +51,28 @@ void huawei_id(enum control_resource kind, const char *text, char out[CONTROL_ID
 		text_copy(out, CONTROL_ID_SIZE, text);
 }
 
-static json_t *time_text(uint64_t seconds, const char *format, const char *tail)
+/* "2026-01-02", then what divides it from the time, and what follows that. */
+static json_t *time_text(uint64_t seconds, char divider, const char *tail)
 {
-	time_t time = (time_t)seconds;
-	char text[40], whole[56];
-	struct tm parts;
+	char text[TEXT_TIME_SIZE], whole[TEXT_TIME_SIZE + 8];
 
-	if (seconds == 0 || gmtime_r(&time, &parts) == NULL || strftime(text, sizeof(text), format, &parts) == 0)
+	if (seconds == 0)
 		return json_null();
+	text_write_time((int64_t)seconds, text);
+	text[strlen(text) - 1] = '\0'; /* its Z */
+	text[strcspn(text, "T")] = divider;
 	snprintf(whole, sizeof(whole), "%s%s", text, tail);
 	return json_string(whole);
 }
 
 json_t *huawei_time(uint64_t seconds)
 {
-	return time_text(seconds, "%Y-%m-%dT%H:%M:%S", ".000000");
+	return time_text(seconds, 'T', ".000000");
 }
 
 json_t *huawei_time_with_blank(uint64_t seconds)
 {
-	return time_text(seconds, "%Y-%m-%d %H:%M:%S", ".000");
+	return time_text(seconds, ' ', ".000");
 }
 
 json_t *huawei_time_of_job(uint64_t milliseconds)
@@ -79,5 +80,5 @@ json_t *huawei_time_of_job(uint64_t milliseconds)
 	char tail[8];
 
 	snprintf(tail, sizeof(tail), ".%03uZ", (unsigned)(milliseconds % 1000));
-	return time_text(milliseconds / 1000, "%Y-%m-%dT%H:%M:%S", tail);
+	return time_text(milliseconds / 1000, 'T', tail);
 }
