@@ -16,9 +16,10 @@
 static char *job_write(const struct job *job)
 {
 	json_t *json = json_pack("{s:s, s:s, s:i, s:i, s:i, s:b, s:b, s:I, s:I, s:O, s:O, s:i}", "plan", job->plan->name,
-				 "object", job->object, "state", job->state, "step", (int)job->step, "turn", (int)job->turn,
-				 "undoing", job->undoing, "dismissed", job->dismissed, "begun_ms",
-				 (json_int_t)job->begun_ms, "ended_ms", (json_int_t)job->ended_ms, "input", job->input, "made", job->made, "refusal", job->refusal);
+				 "object", job->object, "state", job->state, "step", (int)job->step, "turn",
+				 (int)job->turn, "undoing", job->undoing, "dismissed", job->dismissed, "begun_ms",
+				 (json_int_t)job->begun_ms, "ended_ms", (json_int_t)job->ended_ms, "input",
+				 job->input, "made", job->made, "refusal", job->refusal);
 	char *text;
 
 	json_object_set_new(json, "text", json_string(job->text));
