@@ -165,7 +165,8 @@ bool call_is_of_this_region(const struct call *call)
 static bool is_unknown(enum refusal refusal)
 {
 	return refusal == REFUSE_NO_SUCH_REGION || refusal == REFUSE_NO_SUCH_ZONE || refusal == REFUSE_NO_SUCH_DISK ||
-	       refusal == REFUSE_NO_SUCH_PAIR || refusal == REFUSE_NO_SUCH_GROUP || refusal == REFUSE_NO_SUCH_RESOURCE;
+	       refusal == REFUSE_NO_SUCH_PAIR || refusal == REFUSE_NO_SUCH_GROUP || refusal == REFUSE_NO_SUCH_RESOURCE ||
+	       refusal == REFUSE_NO_SUCH_INSTANCE;
 }
 
 static void seek_next(struct call *call);

@@ -532,6 +532,20 @@ def test_two_zones_of_one_region(two_zones):
     assert tags["TagResources"]["TagResource"][0]["TagKey"] == "k"
     call("DetachDisk", ECS, DiskId=other, InstanceId="i-1")
     assert call.refused("AttachDisk", ECS, DiskId="d-unknown", InstanceId="i-1") == (404, "InvalidDiskId.NotFound")
+    # Instances, too.
+    zones = {call("RunInstances", ECS, ZoneId=site.zone)["InstanceIdSets"]["InstanceIdSet"][0]: site.zone for site in two_zones}
+
+    def instances():
+        answer = call("DescribeInstances", ECS, InstanceIds=json.dumps([*zones, "i-unknown"]))
+        rows = {row["InstanceId"]: row["ZoneId"] for row in answer["Instances"]["Instance"]}
+        assert answer["TotalCount"] == len(rows)
+        return rows
+
+    assert instances() == zones
+    for instance in zones:
+        call("DeleteInstance", ECS, InstanceId=instance)
+    assert instances() == {}
+    assert call.refused("DeleteInstance", ECS, InstanceId="i-unknown") == (404, "InvalidInstanceId.NotFound")
 
     # The life of a pair, from b to a, all of it asked at a.
     pair = call("CreateDiskReplicaPair", DiskId=other, DestinationDiskId=mine, **created(b, a))["ReplicaPairId"]
@@ -592,6 +606,9 @@ def test_a_region_with_two_sites(tmp_path):
             assert disk.row()["DiskName"] == "renamed"
         rows = call("DescribeDisks", ECS, DiskIds=json.dumps([second.id, first.id]))["Disks"]["Disk"]
         assert {row["DiskId"]: row["ZoneId"] for row in rows} == {first.id: b.zone, second.id: c.zone}
+        zones = {site.call("RunInstances")["InstanceIdSets"]["InstanceIdSet"][0]: site.zone for site in (b, c)}
+        rows = call("DescribeInstances", ECS, InstanceIds=json.dumps(list(zones)))["Instances"]["Instance"]
+        assert {row["InstanceId"]: row["ZoneId"] for row in rows} == zones
         call("StartDiskReplicaPair", **it)
         wait_status("Pair", pair, "normal", b, c)
         assert [row["Status"] for row in call("DescribeDiskReplicaPairs", PairIds=pair)["ReplicaPairs"]] == ["normal"]
@@ -610,6 +627,30 @@ def test_a_region_with_two_sites(tmp_path):
         assert call.refused("ModifyDiskAttribute", ECS, DiskId=second.id, DiskName="again") == GONE
         # A new disk needs no particular zone.
         assert call("CreateDisk", ECS, OffsiteSizeBytes=MIB)["DiskId"] in disk_ids(b)
+    finally:
+        for one in sites:
+            one.close()
+
+
+def test_two_sites_of_a_region_that_do_not_know_each_other(tmp_path):
+    """Whoever is linked with both asks the second when the first has never heard of it."""
+    a, b, c = sites = [Site(tmp_path / name, region) for name, region in (("a", "north"), ("b", "south"), ("c", "south"))]
+    c.zone = "south-b"
+    a.configure([b, c])
+    for one in (b, c):
+        one.configure([a])
+    try:
+        for one in sites:
+            one.start()
+        until("a linked with both", lambda: len(a.linked()) == 2)
+        call = Elsewhere(a, "south")
+        for one in (b, c):
+            disk, instance = one.make_disk(MIB).id, one.call("RunInstances")["InstanceIdSets"]["InstanceIdSet"][0]
+            call("DeleteDisk", ECS, DiskId=disk)
+            call("DeleteInstance", ECS, InstanceId=instance)
+            assert not disk_ids(one) and not one.call("DescribeInstances")["TotalCount"]
+        assert call.refused("DeleteDisk", ECS, DiskId=disk) == (404, "InvalidDiskId.NotFound")
+        assert call.refused("DeleteInstance", ECS, InstanceId=instance) == (404, "InvalidInstanceId.NotFound")
     finally:
         for one in sites:
             one.close()

@@ -1,6 +1,6 @@
-/* Reads that another site has to answer: those of its region, and of disks of another zone of this one. What both sites have a
- * copy of (pairs, groups) is answered here when it is asked for by id, and when the other site does not answer; what only that
- * site has is asked for there. It is one hop: whoever is asked answers from what it has itself. */
+/* Reads that another site has to answer: those of its region, and of disks and instances of another zone of this one. What both
+ * sites have a copy of (pairs, groups) is answered here when it is asked for by id, and when the other site does not answer; what
+ * only that site has is asked for there. It is one hop: whoever is asked answers from what it has itself. */
 #include <string.h>
 #include <strings.h>
 
@@ -88,19 +88,26 @@ bool aliyun_may_know(const struct control_site *site, const struct http_request 
 	return region != NULL && strcmp(site->region, region) == 0 && (zone == NULL || strcmp(zone, site->zone) == 0);
 }
 
-bool aliyun_has_rows(json_t *answer)
+static json_t *rows_of(const json_t *answer)
 {
-	return json_array_size(json_object_get(json_object_get(answer, "Disks"), "Disk")) > 0;
+	json_t *disks = json_object_get(json_object_get(answer, "Disks"), "Disk");
+
+	return disks != NULL ? disks : json_object_get(json_object_get(answer, "Instances"), "Instance");
 }
 
-bool aliyun_merge(json_t *answer, json_t *more)
+bool aliyun_has_rows(const json_t *answer)
 {
-	json_t *rows = json_object_get(json_object_get(answer, "Disks"), "Disk");
+	return json_array_size(rows_of(answer)) > 0;
+}
+
+bool aliyun_merge(json_t *answer, const json_t *more)
+{
+	json_t *rows = rows_of(answer);
 	json_int_t total = json_integer_value(json_object_get(answer, "TotalCount"));
 
 	if (!json_is_array(rows))
 		return false;
-	json_array_extend(rows, json_object_get(json_object_get(more, "Disks"), "Disk"));
+	json_array_extend(rows, rows_of(more));
 	json_object_set_new(answer, "TotalCount", json_integer(total + json_integer_value(json_object_get(more, "TotalCount"))));
 	return true;
 }

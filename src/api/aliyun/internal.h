@@ -103,9 +103,9 @@ json_t *aliyun_question(const struct aliyun_operation *operation, const struct h
 json_t *aliyun_on_read(void *data, const json_t *question);
 /* Has all that is named been found? */
 bool aliyun_is_complete(const struct aliyun_operation *operation, const struct http_request *request, json_t *answer);
-/* Rows of disks, to which those of another site are added; false when the answer is not of that kind. */
-bool aliyun_has_rows(json_t *answer);
-bool aliyun_merge(json_t *answer, json_t *more);
+/* Rows of disks or instances, to which those of another site are added; false when the answer is not of that kind. */
+bool aliyun_has_rows(const json_t *answer);
+bool aliyun_merge(json_t *answer, const json_t *more);
 /* When the other site does not answer: is what is here as good? */
 bool aliyun_has_copy(const struct aliyun_operation *operation, const struct http_request *request);
 
