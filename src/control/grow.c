@@ -212,7 +212,6 @@ void level_disks(struct control *control, struct replica *replica)
 		return;
 	for (uint32_t i = 0; i < count; i++) {
 		const struct disk_record *disk = disk_find(control, members[i]->source_disk);
-
 		struct shard_command command;
 		struct levelling *levelling;
 
@@ -234,8 +233,8 @@ static void on_grown_for_peer(struct control *control, void *data, const struct 
 	const struct disk_record *disk = disk_find(control, debt_unit(debt));
 	json_t *reply = reply_with(growth_refusal(error), error->text);
 
-	/* Files grow by zeros; what a device has there nobody knows. */
-	json_object_set_new(reply, "zeros", json_boolean(disk != NULL && strcmp(disk->kind, "blockdev") != 0));
+	/* Our own files grow by zeros; what a device has there, or a file that was adopted, nobody knows. */
+	json_object_set_new(reply, "zeros", json_boolean(disk != NULL && !disk->adopted));
 	debt_pay_with(debt, reply);
 }
 

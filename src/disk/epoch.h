@@ -122,8 +122,6 @@ int disk_extend(struct disk *disk, uint64_t size);
 int disk_grow(struct disk *disk, uint64_t size, bool compare);
 /* From that byte on the two sides may differ: to be compared. 0 when that is durable; -EAGAIN: ask again soon. */
 int disk_suspect_from(struct disk *disk, uint64_t from);
-/* Whether what it would grow by, to that size, are zeros. */
-bool disk_room_is_zero(const struct disk *disk, uint64_t size);
 
 /* --- marks --- */
 

@@ -186,11 +186,6 @@ int disk_extend(struct disk *disk, uint64_t size)
 	return size <= disk->backend->room ? 0 : disk->backend->ops->extend(disk->backend, size);
 }
 
-bool disk_room_is_zero(const struct disk *disk, uint64_t size)
-{
-	return disk->backend->stale_end <= disk->backend->size || size <= disk->backend->size;
-}
-
 /* Neither side knows what the other has there. */
 static void suspect(struct disk *disk, uint64_t first, uint64_t end)
 {
@@ -223,7 +218,7 @@ int disk_suspect_from(struct disk *disk, uint64_t from)
 int disk_grow(struct disk *disk, uint64_t size, bool compare)
 {
 	uint64_t old_size = disk->backend->size;
-	bool is_zero = disk_room_is_zero(disk, size);
+	bool is_zero = disk->backend->stale_end <= old_size;
 	uint64_t blocks = (size + DISK_BLOCK_SIZE - 1) / DISK_BLOCK_SIZE, extents = (size + DISK_EXTENT_SIZE - 1) / DISK_EXTENT_SIZE;
 	char name[sizeof disk->id + 8];
 	int result = 0;

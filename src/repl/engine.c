@@ -326,13 +326,6 @@ int engine_extend_disk(struct engine *engine, const char *id, uint64_t size, str
 	return result < 0 ? error_set_errno(error, result, "cannot make room for disk %s", id) : 0;
 }
 
-bool engine_room_is_zero(struct engine *engine, const char *id, uint64_t size)
-{
-	const struct engine_disk *slot = find_disk(engine, id);
-
-	return slot != NULL && disk_room_is_zero(slot->disk, size);
-}
-
 int engine_suspect_disk(struct engine *engine, const char *id, uint64_t from, struct error *error)
 {
 	struct engine_disk *slot = find_disk(engine, id);

@@ -370,6 +370,32 @@ def test_a_site_that_died_while_its_disk_grew(group):
     read(group.theirs[0], 52, 20 * MIB, MIB)
 
 
+@pytest.mark.parametrize("adopting", [0, 1], ids=["primary", "secondary"])
+def test_a_pair_grows_over_what_an_adopted_file_holds(two_sites, tmp_path, adopting):
+    """The file is longer than its disk: what the disk grows by is no zeros, and the copy is made the same."""
+    north, south = two_sites
+    image = tmp_path / "image.raw"
+    image.write_bytes(b"\x53" * 24 * MIB)
+    adopted = [{"OffsitePath": str(image)} if side == adopting else {} for side in range(2)]
+    disk, copy = north.disk(16 * MIB, **adopted[0]), south.make_disk(16 * MIB, **adopted[1])
+    pair = north.call("CreateDiskReplicaPair", DiskId=disk.id, DestinationDiskId=copy.id, SourceZoneId=north.zone, RPO=1,
+                      DestinationRegionId=south.region, DestinationZoneId=south.zone)["ReplicaPairId"]
+
+    def wait(site, status):
+        until(f"{pair} {status}", lambda: any(row["Status"] == status for row in site.pairs()))
+
+    wait(north, "created")
+    north.call("StartDiskReplicaPair", ReplicaPairId=pair)
+    wait(north, "normal")
+    north.call("ResizeDisk", DiskId=disk.id, OffsiteSizeBytes=24 * MIB)
+    until("nothing left to ship", lambda: north.pairs()[0]["Offsite"]["DirtyBytes"] == 0 and
+          north.pairs()[0]["Offsite"]["State"] == "cycling")
+    south.call("FailoverDiskReplicaPair", ReplicaPairId=pair)
+    wait(south, "failovered")
+    for one in (disk, copy.attach()):
+        read(one, 0x53 if adopting == 0 else 0, 16 * MIB, 8 * MIB)
+
+
 def test_members_come_and_go_without_a_new_copy(group, tmp_path):
     """Only what differs travels, and no disk of the group is half-way meanwhile."""
     content = tmp_path / "content"
