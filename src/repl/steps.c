@@ -166,6 +166,23 @@ static void step_track(struct unit *unit, enum disk_track how)
 		disk_track(unit->disks[i].disk, unit->spec.lineage, how, &unit->kept, on_tracked, unit);
 }
 
+/* The sync of one disk has ended. True when it was the last, and all of them are stable. */
+static bool step_is_synced(struct unit *unit, int result)
+{
+	unit->in_flight--;
+	result = apply_sync_result(unit, result);
+	if (result < 0)
+		unit->step_result = result;
+	if (--unit->tracking > 0)
+		return false;
+	if (unit->step_result == 0)
+		return true;
+	for (uint32_t i = 0; i < unit->spec.disk_count; i++)
+		disk_declare_failed(unit->disks[i].disk, unit->step_result);
+	step_failed(unit, "syncing a disk", unit->step_result);
+	return false;
+}
+
 static void load_tracks(struct unit *unit, bool found)
 {
 	if (unit_leads(unit) || (unit->record.content == COPY_DIVERGED && !PLANTED(DIVERGENCE_FORGOTTEN))) {
@@ -194,19 +211,8 @@ static void on_begun_synced(struct env_io *io, int result)
 {
 	struct unit *unit = io->data;
 
-	unit->in_flight--;
-	result = apply_sync_result(unit, result);
-	if (result < 0)
-		unit->step_result = result;
-	if (--unit->tracking > 0)
-		return;
-	if (unit->step_result == 0) {
+	if (step_is_synced(unit, result))
 		load_tracks(unit, false);
-		return;
-	}
-	for (uint32_t i = 0; i < unit->spec.disk_count; i++)
-		disk_declare_failed(unit->disks[i].disk, unit->step_result);
-	step_failed(unit, "syncing a disk", unit->step_result);
 }
 
 /* What is found to be the same is not sent again, and the history before may have left it here without a sync. */
@@ -334,19 +340,8 @@ static void on_demoted_synced(struct env_io *io, int result)
 {
 	struct unit *unit = io->data;
 
-	unit->in_flight--;
-	result = apply_sync_result(unit, result);
-	if (result < 0)
-		unit->step_result = result;
-	if (--unit->tracking > 0)
-		return;
-	if (unit->step_result == 0) {
+	if (step_is_synced(unit, result))
 		step_keep_divergence(unit);
-		return;
-	}
-	for (uint32_t i = 0; i < unit->spec.disk_count; i++)
-		disk_declare_failed(unit->disks[i].disk, unit->step_result);
-	step_failed(unit, "syncing a disk", unit->step_result);
 }
 
 /* What was proven to the other side may not be stable here yet, and no mark would tell after a power cut once the first
