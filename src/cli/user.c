@@ -30,6 +30,16 @@ static json_t *rows_call(struct invocation *invocation, const char *action, cons
 	return rows;
 }
 
+/* With --json the answer is printed as it is, and released: there is no table to make. */
+static bool ended_as_json(const struct invocation *invocation, json_t *rows)
+{
+	if (invocation->options[OPTION_JSON] == NULL)
+		return false;
+	print_json(rows);
+	json_decref(rows);
+	return true;
+}
+
 static json_t *policies_of(struct invocation *invocation, const char *name, struct error *error)
 {
 	bool role = is_role(invocation);
@@ -48,11 +58,8 @@ int run_user_list(struct invocation *invocation, struct error *error)
 
 	if (rows == NULL)
 		return -EPERM;
-	if (invocation->options[OPTION_JSON] != NULL) {
-		print_json(rows);
-		json_decref(rows);
+	if (ended_as_json(invocation, rows))
 		return 0;
-	}
 	table_init(&table, headings);
 	for (size_t i = 0; i < json_array_size(rows); i++) {
 		const json_t *row = json_array_get(rows, i);
@@ -129,11 +136,8 @@ int run_key_list(struct invocation *invocation, struct error *error)
 
 	if (keys == NULL)
 		return -EPERM;
-	if (invocation->options[OPTION_JSON] != NULL) {
-		print_json(keys);
-		json_decref(keys);
+	if (ended_as_json(invocation, keys))
 		return 0;
-	}
 	table_init(&table, headings);
 	for (size_t i = 0; i < json_array_size(keys); i++) {
 		const json_t *key = json_array_get(keys, i);
@@ -198,11 +202,8 @@ int run_policy_list(struct invocation *invocation, struct error *error)
 
 	if (rows == NULL)
 		return -EPERM;
-	if (invocation->options[OPTION_JSON] != NULL) {
-		print_json(rows);
-		json_decref(rows);
+	if (ended_as_json(invocation, rows))
 		return 0;
-	}
 	table_init(&table, headings);
 	for (size_t i = 0; i < json_array_size(rows); i++) {
 		table_add(&table, "%s", row_text(json_array_get(rows, i), "PolicyName"));
