@@ -56,16 +56,14 @@ static void ask(struct asking *asking, const char *product, const char *kind, co
 
 static void ask_each(struct asking *asking, const struct naming *naming, const char *value)
 {
-	static const char separators[] = " ,[]\"";
+	const char *id;
+	size_t length;
 
-	for (value += strspn(value, separators); *value != '\0' && asking->verdict == AUTH_ALLOWED;
-	     value += strspn(value, separators)) {
-		size_t length = strcspn(value, separators);
-		const char *slash = strcmp(naming->parameter, "RoleArn") == 0 ? memrchr(value, '/', length) : NULL;
-		size_t skip = slash == NULL ? 0 : (size_t)(slash + 1 - value);
+	while (asking->verdict == AUTH_ALLOWED && (id = aliyun_next_id(&value, &length)) != NULL) {
+		const char *slash = strcmp(naming->parameter, "RoleArn") == 0 ? memrchr(id, '/', length) : NULL;
+		size_t skip = slash == NULL ? 0 : (size_t)(slash + 1 - id);
 
-		ask(asking, naming->product, naming->kind, value + skip, length - skip);
-		value += length;
+		ask(asking, naming->product, naming->kind, id + skip, length - skip);
 	}
 }
 

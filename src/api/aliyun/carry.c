@@ -27,38 +27,28 @@ static const struct read *read_of(const struct aliyun_operation *operation)
 	return NULL;
 }
 
-static const char *given(const struct http_request *request, const char *name)
-{
-	const char *value = name == NULL ? NULL : http_request_parameter(request, name);
-
-	return value != NULL && value[0] != '\0' ? value : NULL;
-}
-
 bool aliyun_has_copy(const struct aliyun_operation *operation, const struct http_request *request)
 {
 	const struct read *read = read_of(operation);
-	const char *type = given(request, "ResourceType");
+	const char *type = aliyun_given(request, "ResourceType");
 
 	return read != NULL && read->has_copy &&
 	       (type == NULL || (strcasecmp(type, "disk") != 0 && strcasecmp(type, "instance") != 0));
 }
 
-/* Of a list: separated by commas, or in JSON. */
 static size_t id_count(const char *ids)
 {
-	size_t count = 0;
+	size_t count = 0, length;
 
-	for (ids += strspn(ids, " ,[]\""); *ids != '\0'; ids += strspn(ids, " ,[]\"")) {
+	while (aliyun_next_id(&ids, &length) != NULL)
 		count++;
-		ids += strcspn(ids, " ,[]\"");
-	}
 	return count;
 }
 
 bool aliyun_is_complete(const struct aliyun_operation *operation, const struct http_request *request, json_t *answer)
 {
 	const struct read *read = read_of(operation);
-	const char *ids = given(request, read == NULL ? NULL : read->ids);
+	const char *ids = aliyun_given(request, read == NULL ? NULL : read->ids);
 	const json_t *total = json_object_get(answer, "TotalCount");
 
 	return answer != NULL && (ids == NULL || total == NULL || json_integer_value(total) >= (json_int_t)id_count(ids));
@@ -69,22 +59,22 @@ bool aliyun_is_answered_here(struct aliyun *aliyun, const struct aliyun_operatio
 {
 	const struct read *read = read_of(operation);
 	const struct control_site *here = control_this_site(aliyun->control);
-	const char *region = given(request, "RegionId"), *zone = given(request, "ZoneId");
+	const char *region = aliyun_given(request, "RegionId"), *zone = aliyun_given(request, "ZoneId");
 
 	if (read == NULL || region == NULL || (answer == NULL && error->status != 404))
 		return true;
 	if (strcmp(region, here->region) == 0)
 		return (zone == NULL || strcmp(zone, here->zone) == 0) && aliyun_is_complete(operation, request, answer);
-	return aliyun_has_copy(operation, request) && given(request, read->ids) != NULL &&
+	return aliyun_has_copy(operation, request) && aliyun_given(request, read->ids) != NULL &&
 	       aliyun_is_complete(operation, request, answer);
 }
 
 bool aliyun_may_know(const struct control_site *site, const struct http_request *request)
 {
-	const char *zone = given(request, "ZoneId"), *region = given(request, "RegionId");
+	const char *zone = aliyun_given(request, "ZoneId"), *region = aliyun_given(request, "RegionId");
 
 	if (zone == NULL)
-		zone = given(request, "Azone");
+		zone = aliyun_given(request, "Azone");
 	return region != NULL && strcmp(site->region, region) == 0 && (zone == NULL || strcmp(zone, site->zone) == 0);
 }
 

@@ -27,13 +27,6 @@ struct page {
 	const char *ids[IDS_MAX];
 };
 
-static const char *given(const struct http_request *request, const char *name)
-{
-	const char *value = http_request_parameter(request, name);
-
-	return value != NULL && value[0] != '\0' ? value : NULL;
-}
-
 static json_t *integer(uint64_t number)
 {
 	return json_integer(number > INT64_MAX ? INT64_MAX : (json_int_t)number);
@@ -62,7 +55,7 @@ static bool read_page(struct page *page, const struct http_request *request, str
 	uint64_t token;
 
 	page->number = 1;
-	page->by_token = given(request, "MaxResults") != NULL || given(request, "NextToken") != NULL;
+	page->by_token = aliyun_given(request, "MaxResults") != NULL || aliyun_given(request, "NextToken") != NULL;
 	if (!aliyun_read_number(request, "NextToken", 0, INT64_MAX, 0, &token, error) ||
 	    !aliyun_read_number(request, "MaxResults", 1, RESULTS_MAX, PAGE_DEFAULT, &page->size, error))
 		return false;
@@ -87,7 +80,7 @@ static bool add_id(struct page *page, const char *id, const char *name, struct a
 /* "a,b,c" */
 static bool read_comma_ids(struct page *page, const struct http_request *request, const char *name, struct aliyun_error *error)
 {
-	const char *text = given(request, name);
+	const char *text = aliyun_given(request, name);
 	char *save = NULL;
 
 	if (text == NULL)
@@ -103,7 +96,7 @@ static bool read_comma_ids(struct page *page, const struct http_request *request
 static bool read_array_ids(struct page *page, const struct http_request *request, const char *name, json_t **out_array,
 			   struct aliyun_error *error)
 {
-	const char *text = given(request, name);
+	const char *text = aliyun_given(request, name);
 	char malformed[ALIYUN_CODE_SIZE], bad[ALIYUN_CODE_SIZE];
 	size_t index;
 	json_t *entry;
@@ -160,7 +153,7 @@ static bool read_region(struct aliyun *aliyun, struct page *page, const struct h
 static bool read_ecs_region(struct aliyun *aliyun, struct page *page, const struct http_request *request,
 			    struct aliyun_error *error)
 {
-	const char *region = given(request, "RegionId");
+	const char *region = aliyun_given(request, "RegionId");
 
 	if (region == NULL)
 		return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "MissingParamter.RegionId",
@@ -173,7 +166,7 @@ static bool read_ecs_region(struct aliyun *aliyun, struct page *page, const stru
 /* The tags are the page's to give back. */
 static bool read_labels(struct page *page, const struct http_request *request, struct aliyun_error *error)
 {
-	page->filter.resource_group = given(request, "ResourceGroupId");
+	page->filter.resource_group = aliyun_given(request, "ResourceGroupId");
 	return aliyun_read_tags(request, true, &page->filter.tags, error);
 }
 
@@ -185,7 +178,7 @@ static void page_clear(struct page *page)
 
 static bool read_site(struct page *page, const struct http_request *request, struct aliyun_error *error)
 {
-	const char *site = given(request, "Site");
+	const char *site = aliyun_given(request, "Site");
 
 	if (site == NULL)
 		page->filter.site = CONTROL_SITE_ANY;
@@ -405,8 +398,8 @@ json_t *aliyun_describe_pairs(struct aliyun *aliyun, const struct http_request *
 
 	if (read_region(aliyun, &page, request, error) && read_page(&page, request, error) && read_site(&page, request, error) &&
 	    read_comma_ids(&page, request, "PairIds", error) && read_labels(&page, request, error)) {
-		page.filter.name_part = given(request, "Name");
-		page.filter.group = given(request, "ReplicaGroupId");
+		page.filter.name_part = aliyun_given(request, "Name");
+		page.filter.group = aliyun_given(request, "ReplicaGroupId");
 		answer = list_pairs(aliyun, &page);
 	}
 	page_clear(&page);
@@ -420,7 +413,7 @@ json_t *aliyun_describe_groups(struct aliyun *aliyun, const struct http_request 
 
 	if (read_region(aliyun, &page, request, error) && read_page(&page, request, error) && read_site(&page, request, error) &&
 	    read_comma_ids(&page, request, "GroupIds", error) && read_labels(&page, request, error)) {
-		page.filter.name_part = given(request, "Name");
+		page.filter.name_part = aliyun_given(request, "Name");
 		answer = list_groups(aliyun, &page);
 	}
 	page_clear(&page);
@@ -566,7 +559,7 @@ static json_t *row_disk(const struct aliyun *aliyun, const struct control_disk *
 
 static bool read_disk_status(struct page *page, const struct http_request *request, struct aliyun_error *error)
 {
-	const char *status = given(request, "Status");
+	const char *status = aliyun_given(request, "Status");
 
 	if (status == NULL || strcmp(status, "All") == 0)
 		return true;
@@ -583,7 +576,7 @@ static bool read_disk_status(struct page *page, const struct http_request *reque
 
 json_t *aliyun_describe_disks(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error)
 {
-	const char *category = given(request, "Category");
+	const char *category = aliyun_given(request, "Category");
 	struct page page = { 0 };
 	struct control_list list;
 	json_t *ids = NULL;
@@ -592,14 +585,14 @@ json_t *aliyun_describe_disks(struct aliyun *aliyun, const struct http_request *
 	if (read_ecs_region(aliyun, &page, request, error) && read_page(&page, request, error) &&
 	    read_disk_status(&page, request, error) && read_array_ids(&page, request, "DiskIds", &ids, error) &&
 	    read_labels(&page, request, error)) {
-		page.filter.zone = given(request, "ZoneId");
-		page.filter.instance = given(request, "InstanceId");
-		page.filter.name_part = given(request, "DiskName");
+		page.filter.zone = aliyun_given(request, "ZoneId");
+		page.filter.instance = aliyun_given(request, "InstanceId");
+		page.filter.name_part = aliyun_given(request, "DiskName");
 		page.filter.category = category;
 		if (category != NULL && strcasecmp(category, "all") == 0)
 			page.filter.category = NULL;
 		page.filter.or_no_category = category != NULL && strcmp(category, CATEGORY_DEFAULT) == 0;
-		if (given(request, "SnapshotId") != NULL)
+		if (aliyun_given(request, "SnapshotId") != NULL)
 			page.filter.state = DISK_STATES; /* no disk comes from one */
 		control_list_disks(aliyun->control, &page.filter, &list);
 		rows = json_array();
@@ -639,13 +632,13 @@ json_t *aliyun_describe_instances(struct aliyun *aliyun, const struct http_reque
 {
 	struct page page = { 0 };
 	struct control_list list;
-	const char *status = given(request, "Status");
+	const char *status = aliyun_given(request, "Status");
 	json_t *ids = NULL, *rows, *answer = NULL;
 
 	if (read_ecs_region(aliyun, &page, request, error) && read_page(&page, request, error) &&
 	    read_array_ids(&page, request, "InstanceIds", &ids, error) && read_labels(&page, request, error)) {
-		page.filter.zone = given(request, "ZoneId");
-		page.filter.name_part = given(request, "InstanceName");
+		page.filter.zone = aliyun_given(request, "ZoneId");
+		page.filter.name_part = aliyun_given(request, "InstanceName");
 		if (status != NULL && strcmp(status, INSTANCE_STATUS) != 0) {
 			page.filter.ids = page.ids; /* none is in another state */
 			page.filter.id_count = 0;
@@ -712,13 +705,13 @@ static json_t *list_regions(struct aliyun *aliyun, const struct http_request *re
 
 json_t *aliyun_describe_regions(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error)
 {
-	const char *type = given(request, "ResourceType");
+	const char *type = aliyun_given(request, "ResourceType");
 	json_t *answer = json_object();
 
 	(void)error;
 	/* Other features of the cloud's disks are nowhere here. */
 	put(answer, "Regions", type != NULL && strcmp(type, "ear") != 0 ? json_array() :
-			       list_regions(aliyun, request, given(request, "RegionId")));
+			       list_regions(aliyun, request, aliyun_given(request, "RegionId")));
 	return answer;
 }
 

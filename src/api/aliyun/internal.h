@@ -112,6 +112,11 @@ bool aliyun_has_copy(const struct aliyun_operation *operation, const struct http
 /* As if nothing had failed. */
 void aliyun_error_clear(struct aliyun_error *error);
 
+/* A parameter that says something; NULL when it is missing or empty, or has no name. */
+const char *aliyun_given(const struct http_request *request, const char *name);
+/* The next id of a list - separated by commas, or in JSON - at which *list stands, which is moved behind it. Not ended by a zero;
+ * NULL when there is none. */
+const char *aliyun_next_id(const char **list, size_t *out_length);
 /* A parameter that must be there. NULL with the error. */
 const char *aliyun_need(const struct http_request *request, const char *name, struct aliyun_error *error);
 /* A whole number between the two; `otherwise` when the parameter is missing. */

@@ -16,12 +16,29 @@
 
 #define BAD MHD_HTTP_BAD_REQUEST, "InvalidParameter"
 
+const char *aliyun_given(const struct http_request *request, const char *name)
+{
+	const char *value = name == NULL ? NULL : http_request_parameter(request, name);
+
+	return value != NULL && value[0] != '\0' ? value : NULL;
+}
+
+const char *aliyun_next_id(const char **list, size_t *out_length)
+{
+	static const char separators[] = " ,[]\"";
+	const char *id = *list + strspn(*list, separators);
+
+	*out_length = strcspn(id, separators);
+	*list = id + *out_length;
+	return *out_length > 0 ? id : NULL;
+}
+
 const char *aliyun_need(const struct http_request *request, const char *name, struct aliyun_error *error)
 {
-	const char *value = http_request_parameter(request, name);
+	const char *value = aliyun_given(request, name);
 	char code[ALIYUN_CODE_SIZE];
 
-	if (value != NULL && value[0] != '\0')
+	if (value != NULL)
 		return value;
 	if (strcmp(name, "NewResourceGroupId") == 0) { /* the one that has a code of its own */
 		aliyun_fail(error, MHD_HTTP_NOT_FOUND, "MissingParameter.ResourceGroup", "The parameter %s is mandatory and missing.",

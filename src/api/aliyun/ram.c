@@ -55,19 +55,12 @@ static json_t *done(int result, const struct error *problem, struct aliyun_error
 	return result < 0 ? fail(problem, error) : json_object();
 }
 
-static const char *optional(const struct http_request *request, const char *name)
-{
-	const char *value = http_request_parameter(request, name);
-
-	return value == NULL ? "" : value;
-}
-
 /* Without a name the caller's own. */
 static const char *user_of(const struct aliyun *aliyun, const struct http_request *request)
 {
-	const char *name = optional(request, "UserName");
+	const char *name = aliyun_given(request, "UserName");
 
-	return name[0] != '\0' ? name : aliyun->caller->user;
+	return name != NULL ? name : aliyun->caller->user;
 }
 
 /* --- users and roles --- */
@@ -103,16 +96,17 @@ static json_t *create_principal(struct aliyun *aliyun, const struct http_request
 				struct aliyun_error *error)
 {
 	const char *name = aliyun_need(request, is_role ? "RoleName" : "UserName", error);
+	const char *comment = aliyun_given(request, is_role ? "Description" : "Comments");
 	struct error problem;
 
 	if (name == NULL)
 		return NULL;
-	if (optional(request, "AssumeRolePolicyDocument")[0] != '\0') {
+	if (aliyun_given(request, "AssumeRolePolicyDocument") != NULL) {
 		aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "InvalidParameter", "AssumeRolePolicyDocument is not known here: give users a "
 			    "policy that allows sts:AssumeRole on acs:ram:*:*:role/%.64s.", name);
 		return NULL;
 	}
-	if (auth_create_principal(aliyun->auth, is_role, name, optional(request, is_role ? "Description" : "Comments"), &problem) < 0)
+	if (auth_create_principal(aliyun->auth, is_role, name, comment == NULL ? "" : comment, &problem) < 0)
 		return fail(&problem, error);
 	return get_principal(aliyun, is_role, name, error);
 }
@@ -373,7 +367,7 @@ static bool is_session_name(const char *text)
 
 json_t *aliyun_assume_role(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error)
 {
-	const char *arn = aliyun_need(request, "RoleArn", error), *policy = optional(request, "Policy");
+	const char *arn = aliyun_need(request, "RoleArn", error), *policy = aliyun_given(request, "Policy");
 	const char *session = arn == NULL ? NULL : aliyun_need(request, "RoleSessionName", error), *role;
 	char who[2 * AUTH_NAME_SIZE + 40], id[2 * AUTH_NAME_SIZE];
 	struct auth_key key;
@@ -386,13 +380,14 @@ json_t *aliyun_assume_role(struct aliyun *aliyun, const struct http_request *req
 						   SESSION_S_DEFAULT, &seconds, error))
 		return NULL;
 	role = strrchr(arn, '/');
-	if (role == NULL || strncmp(arn, "acs:ram:", 8) != 0 || !is_session_name(session) || strlen(policy) > POLICY_DOCUMENT_MAX) {
+	if (role == NULL || strncmp(arn, "acs:ram:", 8) != 0 || !is_session_name(session) ||
+	    (policy != NULL && strlen(policy) > POLICY_DOCUMENT_MAX)) {
 		aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "InvalidParameter", "RoleArn must be acs:ram::offsite:role/NAME, and "
 			    "RoleSessionName have 2 to 64 letters, digits or . _ - @ =.");
 		return NULL;
 	}
 	expires_s = (int64_t)time(NULL) + (int64_t)seconds;
-	if (auth_assume_role(aliyun->auth, ++role, session, policy[0] == '\0' ? NULL : policy, expires_s, &key, &token, &problem) < 0)
+	if (auth_assume_role(aliyun->auth, ++role, session, policy, expires_s, &key, &token, &problem) < 0)
 		return fail(&problem, error);
 	snprintf(who, sizeof(who), "acs:ram::offsite:role/%s/%s", role, session);
 	snprintf(id, sizeof(id), "%s:%s", role, session);
