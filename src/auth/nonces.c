@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "auth/file.h"
 #include "base/error.h"
 #include "base/memory.h"
 
@@ -125,10 +126,9 @@ static int make(struct nonces *nonces, uint64_t places, const struct nonces *old
 			nonces->taken++;
 		}
 	}
-	if (msync(nonces->map, file_size(places), MS_SYNC) < 0 || fsync(fd) < 0 || rename(path, nonces->path) < 0) {
-		result = -errno;
+	result = msync(nonces->map, file_size(places), MS_SYNC) < 0 ? -errno : file_settle(fd, path, nonces->path);
+	if (result < 0)
 		unmap(nonces);
-	}
 	return result;
 }
 

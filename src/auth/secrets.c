@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "auth/file.h"
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/memory.h"
@@ -20,7 +21,8 @@
 static int make(struct secrets *secrets, const char *path)
 {
 	char part[4096];
-	int fd, result = 0;
+	ssize_t written;
+	int fd, result;
 
 	if (getrandom(secrets->key, sizeof secrets->key, 0) != (ssize_t)sizeof secrets->key)
 		return -EIO;
@@ -29,8 +31,11 @@ static int make(struct secrets *secrets, const char *path)
 	fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
-	if (write(fd, secrets->key, sizeof secrets->key) != (ssize_t)sizeof secrets->key || fsync(fd) < 0 || rename(part, path) < 0)
-		result = errno == 0 ? -EIO : -errno;
+	written = write(fd, secrets->key, sizeof secrets->key);
+	if (written < 0)
+		result = -errno;
+	else
+		result = written < (ssize_t)sizeof secrets->key ? -ENOSPC : file_settle(fd, part, path);
 	close(fd);
 	return result;
 }

@@ -1,6 +1,6 @@
 /* Policies: wildcards, networks, what is refused at parsing, and what each kind of statement says. Nonces: each once, for as long
  * as it matters, through growth and a restart. Secrets: opened by their key and for their purpose alone. Tokens: who they stand
- * for, and every way in which they end. Passwords. */
+ * for, and every way in which they end. Passwords. New files: there after a power cut, too. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "auth/auth.h"
@@ -496,6 +497,41 @@ static void a_password_is_the_secret_of_an_active_key(void **state)
 	site_close(&site);
 }
 
+/* --- files --- */
+
+static const char *settling; /* the path to be made */
+static bool settled;         /* it was there when its folder was synced */
+
+/* In place of libc's, which it does. */
+int fsync(int fd)
+{
+	struct stat status;
+
+	if (settling != NULL && fstat(fd, &status) == 0 && S_ISDIR(status.st_mode) && access(settling, F_OK) == 0)
+		settled = true;
+	return (int)syscall(SYS_fsync, fd);
+}
+
+static void new_files_outlive_a_power_cut(void **state)
+{
+	struct nonces *nonces;
+	struct secrets secrets;
+	char path[256];
+
+	settling = path;
+	settled = false;
+	snprintf(path, sizeof path, "%s/new-nonces", (const char *)*state);
+	assert_int_equal(nonces_open(path, AUTH_NONCE_S, &nonces, NULL), 0);
+	assert_true(settled);
+	nonces_close(nonces);
+	settled = false;
+	snprintf(path, sizeof path, "%s/new-secrets", (const char *)*state);
+	assert_int_equal(secrets_open(&secrets, path, true, NULL), 0);
+	assert_true(settled);
+	secrets_close(&secrets);
+	settling = NULL;
+}
+
 static int setup(void **state)
 {
 	static char path[64];
@@ -521,6 +557,7 @@ int main(void)
 		cmocka_unit_test(revoked_stays_revoked), cmocka_unit_test(the_revoked_are_bounded_and_dropped),
 		cmocka_unit_test(a_token_dies_with_its_key_and_its_user), cmocka_unit_test(a_changed_or_foreign_token_is_none),
 		cmocka_unit_test(a_password_is_the_secret_of_an_active_key),
+		cmocka_unit_test(new_files_outlive_a_power_cut),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
