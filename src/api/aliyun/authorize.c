@@ -27,9 +27,6 @@ static const struct naming {
 	{ "RoleArn", "ram", "role" },
 };
 
-static const char *const products[ALIYUN_PRODUCTS] = { [ALIYUN_EBS] = "ebs", [ALIYUN_ECS] = "ecs", [ALIYUN_RAM] = "ram",
-						       [ALIYUN_STS] = "sts" };
-
 struct asking {
 	struct aliyun *aliyun;
 	struct policy_call call; /* but for its resource */
@@ -127,11 +124,11 @@ bool aliyun_authorize(struct aliyun *aliyun, const struct aliyun_operation *oper
 
 	if (operation->read == aliyun_get_caller)
 		return true; /* everybody may ask who they are */
-	snprintf(action, sizeof(action), "%s:%s", products[operation->product], operation->action);
+	snprintf(action, sizeof(action), "%s:%s", aliyun_product_name(operation->product), operation->action);
 	http_request_source(request, source);
 	asking.call = (struct policy_call){ .action = action, .source = source, .now_s = (int64_t)time(NULL) };
 	ask_all(&asking, request);
 	if (!asking.asked)
-		ask(&asking, products[operation->product], "", "*", 1);
+		ask(&asking, aliyun_product_name(operation->product), "", "*", 1);
 	return asking.verdict == AUTH_ALLOWED || deny(&asking, error);
 }

@@ -135,18 +135,23 @@ bool aliyun_region_is_known(struct control *control, const char *region)
 	return false;
 }
 
+const char *aliyun_need_region(struct aliyun *aliyun, enum aliyun_product product, const struct http_request *request,
+			       struct aliyun_error *error)
+{
+	const char *region = aliyun_need(request, "RegionId", error);
+
+	if (region == NULL || aliyun_region_is_known(aliyun->control, region))
+		return region;
+	aliyun_refuse(error, product, REFUSE_NO_SUCH_REGION, "");
+	return NULL;
+}
+
 static bool read_region(struct aliyun *aliyun, struct page *page, const struct http_request *request,
 			struct aliyun_error *error)
 {
-	page->filter.region = aliyun_need(request, "RegionId", error);
-	if (page->filter.region == NULL)
-		return false;
-	if (!aliyun_region_is_known(aliyun->control, page->filter.region)) {
-		aliyun_refuse(error, ALIYUN_EBS, REFUSE_NO_SUCH_REGION, "");
-		return false;
-	}
+	page->filter.region = aliyun_need_region(aliyun, ALIYUN_EBS, request, error);
 	page->filter.state = -1;
-	return true;
+	return page->filter.region != NULL;
 }
 
 /* As DescribeDisks spells it. */
@@ -793,7 +798,7 @@ json_t *aliyun_describe_ecs_regions(struct aliyun *aliyun, const struct http_req
 
 json_t *aliyun_describe_zones(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error)
 {
-	const char *region = aliyun_need(request, "RegionId", error);
+	const char *region = aliyun_need_region(aliyun, ALIYUN_ECS, request, error);
 	const struct control_site *site = control_this_site(aliyun->control);
 	json_t *zones;
 	uint64_t limit;
@@ -801,10 +806,6 @@ json_t *aliyun_describe_zones(struct aliyun *aliyun, const struct http_request *
 
 	if (region == NULL)
 		return NULL;
-	if (!aliyun_region_is_known(aliyun->control, region)) {
-		aliyun_refuse(error, ALIYUN_ECS, REFUSE_NO_SUCH_REGION, "");
-		return NULL;
-	}
 	zones = json_array();
 	for (size_t i = 0; site != NULL; site = control_peer(aliyun->control, i++, &linked, &limit)) {
 		if (strcmp(site->region, region) == 0)

@@ -39,6 +39,8 @@ struct call {
 
 static void call_free(struct call *call)
 {
+	if (call->aliyun->caller == &call->caller)
+		call->aliyun->caller = NULL;
 	auth_caller_clear(&call->caller);
 	aliyun_error_clear(&call->error);
 	json_decref(call->here);
@@ -110,13 +112,12 @@ static const char *call_object(const struct call *call)
 
 static void call_audit(const struct call *call, unsigned status, const char *made)
 {
-	static const char *const products[ALIYUN_PRODUCTS] = { "ebs", "ecs", "ram", "sts" };
 	const struct aliyun_operation *operation = call->operation;
 	char source[HTTP_SOURCE_SIZE];
 
 	http_request_source(call->request, source);
 	audit_log(&(struct audit){ .request_id = call->request_id, .source = source, .caller = &call->caller, .known = call->known,
-				   .product = operation == NULL ? NULL : products[operation->product],
+				   .product = operation == NULL ? NULL : aliyun_product_name(operation->product),
 				   .action = operation == NULL ? NULL : operation->action,
 				   .object = made != NULL ? made : call_object(call), .status = status,
 				   .code = call->error.status == 0 ? "OK" : call->error.code });

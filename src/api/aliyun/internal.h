@@ -17,11 +17,13 @@ struct http_request;
 #define ALIYUN_MESSAGE_SIZE 1024
 
 enum aliyun_product { ALIYUN_EBS, ALIYUN_ECS, ALIYUN_RAM, ALIYUN_STS, ALIYUN_PRODUCTS };
+/* As actions and resources begin: "ebs". */
+const char *aliyun_product_name(enum aliyun_product product);
 
 struct aliyun {
 	struct control *control;
 	struct auth *auth;
-	const struct auth_caller *caller; /* of the call that is being read */
+	const struct auth_caller *caller; /* of the call that is being read, or NULL; the call's */
 	char nbd_uris[2][256];
 	struct list calls; /* not answered yet */
 };
@@ -125,6 +127,9 @@ bool aliyun_read_number(const struct http_request *request, const char *name, ui
 
 /* Whether a site that is here or linked by the configuration lies in it. */
 bool aliyun_region_is_known(struct control *control, const char *region);
+/* RegionId, which must be there and known. NULL with the error in the product's words. */
+const char *aliyun_need_region(struct aliyun *aliyun, enum aliyun_product product, const struct http_request *request,
+			       struct aliyun_error *error);
 
 /* The members of the answer to a preview. */
 void aliyun_put_preview(json_t *members, const struct control_preview *preview);

@@ -156,6 +156,14 @@ static const struct aliyun_operation operations[] = {
 	READ("GetCallerIdentity", ALIYUN_STS, aliyun_get_caller),
 };
 
+const char *aliyun_product_name(enum aliyun_product product)
+{
+	static const char *const names[ALIYUN_PRODUCTS] = { [ALIYUN_EBS] = "ebs", [ALIYUN_ECS] = "ecs", [ALIYUN_RAM] = "ram",
+							    [ALIYUN_STS] = "sts" };
+
+	return names[product];
+}
+
 const struct aliyun_operation *aliyun_find_operation(enum aliyun_product product, const char *action)
 {
 	for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++)

@@ -60,7 +60,7 @@ bool aliyun_read_list(const struct http_request *request, const char *name, json
 			return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "InvalidParameter", "%s.%u must be a UTF-8 text.", name, number);
 	}
 	if (json_array_size(list) > most)
-		return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, 
+		return aliyun_fail(error, MHD_HTTP_BAD_REQUEST,
 				   is_ids ? "NumberExceed.ResourceIds" : is_tags ? "NumberExceed.Tags" : "InvalidParameter",
 				   "At most %u of %s.N.", most, name);
 	return true;
@@ -174,18 +174,6 @@ static json_t *tag_rows(const json_t *found, const char *type, uint64_t first, u
 	return ecs ? json_pack("{s:o}", "TagResource", rows) : rows;
 }
 
-static bool read_region(struct aliyun *aliyun, const struct http_request *request, struct aliyun_error *error)
-{
-	const char *region = aliyun_need(request, "RegionId", error);
-
-	if (region == NULL)
-		return false;
-	if (aliyun_region_is_known(aliyun->control, region))
-		return true;
-	aliyun_refuse(error, ALIYUN_EBS, REFUSE_NO_SUCH_REGION, "");
-	return false;
-}
-
 static json_t *list_tags(struct aliyun *aliyun, const struct http_request *request, bool ecs, struct aliyun_error *error)
 {
 	json_t *ids = NULL, *tags = NULL, *found, *answer = NULL;
@@ -193,7 +181,7 @@ static json_t *list_tags(struct aliyun *aliyun, const struct http_request *reque
 	char next[24] = "";
 	uint32_t type = 0;
 
-	if (read_region(aliyun, request, error) && aliyun_read_resource_type(request, &type, error) &&
+	if (aliyun_need_region(aliyun, ALIYUN_EBS, request, error) != NULL && aliyun_read_resource_type(request, &type, error) &&
 	    aliyun_read_number(request, "NextToken", 0, INT64_MAX, 0, &first, error) &&
 	    aliyun_read_number(request, "MaxResults", 1, RESULTS_MAX, RESULTS_MAX, &most, error) &&
 	    aliyun_read_list(request, "ResourceId", &ids, error) && aliyun_read_tags(request, true, &tags, error) &&
