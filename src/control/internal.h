@@ -218,10 +218,6 @@ void tell_peer(struct control *control, const char *zone, json_t *news);
 enum refusal reply_refusal(const json_t *reply, char text[256]);
 /* Gives the milliseconds until it wants to be called again, at most `most`. */
 uint32_t peer_expire(struct control *control, uint32_t most);
-/* copies.c */
-void push_replica(struct control *control, const struct replica *replica);
-/* The link has come up. */
-void tell_copies(struct control *control, struct peer *peer);
 
 /* An answer owed to a peer; paid exactly once. */
 struct debt;
@@ -231,6 +227,12 @@ void debt_pay_with(struct debt *debt, json_t *reply); /* takes the JSON */
 struct control *debt_control(const struct debt *debt);
 const char *debt_unit(const struct debt *debt);
 void debt_set_unit(struct debt *debt, const char *id);
+
+/* copies.c */
+void push_replica(struct control *control, const struct replica *replica);
+/* The link has come up. */
+void tell_copies(struct control *control, struct peer *peer);
+void on_versions(struct debt *debt, const json_t *message);
 
 /* change.c */
 void change_begin(struct call *call, struct replica *replica, enum change change);
@@ -289,32 +291,34 @@ void call_forward(struct call *call, const char *zone);
 void call_seek(struct call *call, enum refusal refusal, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* Its region is this site's, or none is given. */
 bool call_is_of_this_region(const struct call *call);
+/* Where something is to be made: false when the call was answered, or carried over to the site it names. */
+bool call_is_here(struct call *call);
 
-/* operation_disk.c, operation_replica.c, operation_member.c, operation_site.c */
+/* operation_disk.c */
+#define DISK_SIZE_MAX (UINT64_C(1) << 46)
 void operate_create_disk(struct call *call);
 void operate_disk(struct call *call);
+void operate_modify_disk(struct call *call);
+void disk_command(const struct disk_record *disk, enum shard_command_kind kind, struct shard_command *out);
 void disks_resume(struct control *control);
 void disks_export(struct control *control);
+
 /* grow.c */
 /* The disks of a pair, called for the primary's; ends the call. The size has been checked. */
 void grow_pair(struct call *call, const struct disk_record *disk, const struct replica *pair);
 /* The sizes differ, the engine says: the smaller disk of each pair grows. */
 void level_disks(struct control *control, struct replica *replica);
-void on_versions(struct debt *debt, const json_t *message);
 void on_grow(struct debt *debt, const json_t *message);
-void disk_command(const struct disk_record *disk, enum shard_command_kind kind, struct shard_command *out);
-#define DISK_SIZE_MAX (UINT64_C(1) << 46)
+
+/* operation_replica.c, operation_member.c, operation_instance.c, operation_site.c */
 void operate_create_pair(struct call *call);
 void operate_create_group(struct call *call);
 void operate_replica(struct call *call);
 void operate_discard(struct call *call);
-void operate_modify_disk(struct call *call);
-void operate_run_instances(struct call *call);
-void operate_delete_instances(struct call *call);
-/* Where something is to be made: false when the call was answered, or carried over to the site it names. */
-bool call_is_here(struct call *call);
 void operate_member(struct call *call);
 void on_settled(struct debt *debt, const json_t *message);
+void operate_run_instances(struct call *call);
+void operate_delete_instances(struct call *call);
 void operate_limit_peer(struct call *call);
 int limits_resume(struct control *control, struct error *error);
 

@@ -215,20 +215,29 @@ void control_request_clear(struct control_request *request)
 
 /* --- the catalog --- */
 
-static int put(struct control *control, const char *kind, const char *id, json_t *json, struct error *error)
+/* Within a transaction. Takes the JSON. */
+static int put_one(struct control *control, const char *kind, const char *id, json_t *json, struct error *error)
 {
 	char *body = json_dumps(json, JSON_COMPACT);
+	int result = catalog_put(control->catalog, kind, id, body, error);
+
+	free(body);
+	json_decref(json);
+	return result;
+}
+
+static int put(struct control *control, const char *kind, const char *id, json_t *json, struct error *error)
+{
 	int result = catalog_begin(control->catalog, error);
 
-	json_decref(json);
 	if (result == 0) {
-		result = catalog_put(control->catalog, kind, id, body, error);
+		result = put_one(control, kind, id, json_incref(json), error);
 		if (result == 0)
 			result = catalog_commit(control->catalog, error);
 		else
 			catalog_rollback(control->catalog);
 	}
-	free(body);
+	json_decref(json);
 	if (result < 0)
 		log_event(LOG_ERROR, "catalog.failed", "reason=\"%s\"", error == NULL ? "" : error->text);
 	return result;
@@ -293,24 +302,13 @@ static void instance_free(struct control *control, struct instance_record *insta
 	free(instance);
 }
 
-static int instance_put(struct control *control, const struct instance_record *instance, struct error *error)
-{
-	json_t *json = to_json(instance_fields, instance);
-	char *body = json_dumps(json, JSON_COMPACT);
-	int result = catalog_put(control->catalog, "instance", instance->id, body, error);
-
-	free(body);
-	json_decref(json);
-	return result;
-}
-
 int instances_make(struct control *control, struct instance_record **instances, uint32_t count, struct error *error)
 {
 	int result = catalog_begin(control->catalog, error);
 	bool begun = result == 0;
 
 	for (uint32_t i = 0; result == 0 && i < count; i++)
-		result = instance_put(control, instances[i], error);
+		result = put_one(control, "instance", instances[i]->id, to_json(instance_fields, instances[i]), error);
 	if (result == 0)
 		result = catalog_commit(control->catalog, error);
 	else if (begun)
@@ -382,19 +380,19 @@ static void replica_free(struct control *control, struct replica *replica)
 
 void record_unload(struct control *control)
 {
-	struct instance_record *instance;
 	struct disk_record *disk;
 	struct replica *replica;
+	struct instance_record *instance;
 
-	for (size_t at = 0; (instance = rows_next(&control->instances, &at)) != NULL;)
-		instance_free(control, instance);
-	rows_clear(&control->instances);
 	for (size_t at = 0; (disk = rows_next(&control->disks, &at)) != NULL;)
 		disk_free(control, disk);
 	for (size_t at = 0; (replica = rows_next(&control->replicas, &at)) != NULL;)
 		replica_free(control, replica);
+	for (size_t at = 0; (instance = rows_next(&control->instances, &at)) != NULL;)
+		instance_free(control, instance);
 	rows_clear(&control->disks);
 	rows_clear(&control->replicas);
+	rows_clear(&control->instances);
 }
 
 int replica_keep(struct control *control, struct replica *replica, struct error *error)
