@@ -455,3 +455,21 @@ def test_a_stop_that_ends_after_a_failover_changes_nothing(world, kind):
         thread.join()
     assert not subject.began("failovered", "stopped")
     subject.wait("failovered")
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_a_start_that_ends_after_a_failover_changes_nothing(world, kind):
+    subject = Subject(world, kind)
+    reach(world, "stopped", [subject])
+    begin, refused = len(world.north.log()), []
+    world.hold(world.north, "hold", "stopped")
+    world.begin(lambda: refused.append(check_refused(subject, "Start", world.north, 403, "OperationDenied.InvalidStatus")))
+    world.north.wait_log(f"id={subject.id} state=stopped", begin)
+    subject.call("Failover")
+    subject.wait("failovered")
+    world.release()
+    for thread in world.threads:
+        thread.join()
+    assert refused
+    assert not subject.began("failovered", "syncing")
+    subject.wait("failovered")
