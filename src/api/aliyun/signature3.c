@@ -19,11 +19,15 @@
 
 static bool read_header(const char *header, struct authorization *out_authorization, struct aliyun_error *error)
 {
-	if (strncmp(header, ALGORITHM " ", strlen(ALGORITHM) + 1) != 0)
-		return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "InvalidSignatureMethod", "The algorithm must be " ALGORITHM ".");
-	return authorization_read(header + strlen(ALGORITHM) + 1, "Credential=", out_authorization) ||
-	       aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "IncompleteSignature",
-			   "Authorization must have Credential, SignedHeaders and Signature.");
+	if (strncmp(header, ALGORITHM " ", strlen(ALGORITHM) + 1) != 0) {
+		aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "InvalidSignatureMethod", "The algorithm must be " ALGORITHM ".");
+		return false;
+	}
+	if (authorization_read(header + strlen(ALGORITHM) + 1, "Credential=", out_authorization))
+		return true;
+	aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "IncompleteSignature",
+		    "Authorization must have Credential, SignedHeaders and Signature.");
+	return false;
 }
 
 /* What is not signed could have been changed on the way: these must be. */
