@@ -388,7 +388,7 @@ static void the_revoked_are_bounded_and_dropped(void **state)
 	assert_int_equal(ask(site.auth, text, NOW + 99), AUTH_FOUND);
 	assert_int_equal(auth_revoke_token(site.auth, &token, NOW + 100, NULL), 0);
 	assert_int_equal(ask(site.auth, text, NOW + 100), AUTH_TOKEN_REVOKED);
-	assert_in_range(count_revoked(&site), 50001, AUTH_REVOKED_MAX - 1);
+	assert_in_range(count_revoked(&site), 90000, AUTH_REVOKED_MAX - 1); /* no call takes long for it */
 	/* Call by call the rest goes. */
 	for (int i = 0; i < 100; i++) {
 		free(text);
