@@ -58,16 +58,19 @@ static bool signs_what_it_must(const struct http_request *request, const char *s
 static bool append_headers(struct text *text, const struct http_request *request, const char *list, struct aliyun_error *error)
 {
 	AUTO_FREE char *names = memory_copy_text(list);
+	const char *before = "";
 	char *save = NULL;
 	unsigned count = 0;
 
 	for (char *name = strtok_r(names, ";", &save); name != NULL; name = strtok_r(NULL, ";", &save)) {
 		const char *value = http_request_header(request, name);
 
-		if (value == NULL || ++count > HEADERS_MAX)
+		/* In order, each once: a long header, named again and again, would make a text of any length. */
+		if (value == NULL || strcasecmp(before, name) >= 0 || ++count > HEADERS_MAX)
 			return aliyun_fail(error, MHD_HTTP_BAD_REQUEST, "IncompleteSignature",
-					   "SignedHeaders names %.64s, which the request has not, or too many.", name);
+					   "SignedHeaders names %.64s, which the request has not, out of order, or too many.", name);
 		text_append_header(text, name, value);
+		before = name;
 	}
 	return true;
 }

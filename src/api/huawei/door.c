@@ -228,10 +228,11 @@ static bool identify(struct huawei_call *call)
 {
 	const char *token = http_request_header(call->request, "X-Auth-Token");
 
-	if (token != NULL)
-		return check_token(call, token);
+	/* The signature first: it does not cover the other header. */
 	if (huawei_is_signed(call->request))
 		return check_signature(call);
+	if (token != NULL)
+		return check_token(call, token);
 	return refuse_caller(call, "APIGW.0301", "Give a token in X-Auth-Token, or sign the request with SDK-HMAC-SHA256.");
 }
 
