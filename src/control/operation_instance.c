@@ -49,7 +49,7 @@ static bool can_delete(struct call *call, const char *id)
 {
 	const struct disk_record *disk = disk_of_instance(call->control, id);
 
-	if (disk != NULL)
+	if (call_is_of_this_region(call) && disk != NULL)
 		call_end(call, REFUSE_INSTANCE_IN_USE, "disk %s is attached to instance %s: detach it first", disk->id, id);
 	else if (instance_find(call->control, id) == NULL || !call_is_of_this_region(call))
 		call_seek(call, REFUSE_NO_SUCH_INSTANCE, "there is no instance %s at site %s", id,

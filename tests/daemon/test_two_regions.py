@@ -89,7 +89,7 @@ def wait_status(kind, one, status, *sites):
               lambda site=site: row_of(site, kind, one)["Status"] == status)
 
 
-def disks_and_tags(call, south):
+def disks_and_tags(call, north, south):
     """Of disks: all of them are the other site's own."""
     one = call("CreateDisk", ECS, OffsiteSizeBytes=MIB, DiskName="first")["DiskId"]
     two = call("CreateDisk", ECS, OffsiteSizeBytes=MIB, ZoneId=south.zone)["DiskId"]
@@ -112,7 +112,9 @@ def disks_and_tags(call, south):
     names = [call("RunInstances", ECS, InstanceName=name)["InstanceIdSets"]["InstanceIdSet"][0] for name in ("first", "second")]
     rows = call.same(south, "DescribeInstances", ECS, InstanceIds=json.dumps(names))["Instances"]["Instance"]
     assert {row["InstanceId"] for row in rows} == set(names) and {row["ZoneId"] for row in rows} == {south.zone}
+    namesake = north.make_disk(MIB).attach(names[0])  # the same name in this region is another instance
     call("DeleteInstance", ECS, InstanceId=names[0])
+    namesake.detach(names[0]).delete()
     call("DeleteInstances", ECS, **{"InstanceId.1": names[1]})
     assert not south.call("DescribeInstances", InstanceIds=json.dumps(names))["TotalCount"]
     assert not Disk(south, one).site.call("DescribeDisks", DiskIds=json.dumps([one]))["TotalCount"]
@@ -180,7 +182,7 @@ def to_the_south(call, kind, one, north, south):
 def test_every_operation_is_carried(two_sites):
     north, south = two_sites
     call = Elsewhere(north, south.region)
-    disks_and_tags(call, south)
+    disks_and_tags(call, north, south)
     places(call, north, south)
     for source, destination, live in ((south, north, from_the_south), (north, south, to_the_south)):
         pair, *disks = make_pair(north, source, destination)
