@@ -186,8 +186,10 @@ enum refusal reply_refusal(const json_t *reply, char text[256])
 		text_copy(text, 256, "the other site did not answer in time");
 		return REFUSE_PEER_UNREACHABLE;
 	}
-	if (!json_is_integer(refusal) || json_integer_value(refusal) < 0 || json_integer_value(refusal) >= REFUSALS)
-		return REFUSE_INTERNAL;
+	if (!json_is_integer(refusal) || json_integer_value(refusal) < 0 || json_integer_value(refusal) >= REFUSALS) {
+		text_copy(text, 256, "the other site's answer is not understood: it may be of another version than this one");
+		return REFUSE_PEER_ANSWER;
+	}
 	return (enum refusal)json_integer_value(refusal);
 }
 
@@ -478,8 +480,13 @@ void control_on_message(struct control *control, const char *peer, bool is_answe
 	struct waiting *waiting = is_answer ? waiting_take(&control->asks, id) : NULL;
 	struct debt *debt;
 
-	if (waiting != NULL)
-		ask_end(control, waiting, json_is_object(json) ? json : NULL);
+	if (waiting != NULL) {
+		if (!json_is_object(json)) { /* an answer, and none that says anything */
+			json_decref(json);
+			json = json_object();
+		}
+		ask_end(control, waiting, json);
+	}
 	if (!is_answer && type != NULL && peer_find(control, peer) != NULL) {
 		debt = memory_new(1, sizeof *debt);
 		debt->control = control;
@@ -493,7 +500,7 @@ void control_on_message(struct control *control, const char *peer, bool is_answe
 			break;
 		}
 		if (debt != NULL)
-			debt_pay(debt, REFUSE_INTERNAL, "the other site does not know this message: update the older one");
+			debt_pay(debt, REFUSE_PEER_ANSWER, "the other site does not know this message: update the older one");
 	}
 	json_decref(json);
 }

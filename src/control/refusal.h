@@ -51,6 +51,7 @@
 	X(TOKEN_MISMATCH, "this client token was used with other parameters") \
 	X(TOKEN_RUNNING, "a request with this client token still runs") \
 	X(PEER_UNREACHABLE, "the other site does not answer") \
+	X(PEER_ANSWER, "the other site's answer is not understood") \
 	X(NO_SPACE, "no space left") \
 	X(STORAGE, "the storage refused") \
 	X(INTERNAL, "an internal error")

@@ -294,7 +294,7 @@ static void call_take_reply(struct call *call, const json_t *reply)
 		aliyun_fail(&call->error, (unsigned)json_integer_value(json_array_get(error, 0)), code, "%s", message);
 	else
 		aliyun_refuse(&call->error, call->operation->product,
-			      refusal > 0 && refusal < REFUSALS ? (enum refusal)refusal : REFUSE_INTERNAL,
+			      refusal > 0 && refusal < REFUSALS ? (enum refusal)refusal : REFUSE_PEER_ANSWER,
 			      "The other site cannot answer this: the answer is too long, or the site is older than this one.");
 }
 

@@ -71,6 +71,7 @@ static const struct line lines[REFUSALS] = {
 	LINE(TOKEN_RUNNING, "LastTokenProcessing", 403, "IdempotentProcessing", 403,
 	     "A request with this ClientToken still runs."),
 	LINE(PEER_UNREACHABLE, "RequestTimeout", 504, "RequestTimeout", 504, "The other site does not answer."),
+	LINE(PEER_ANSWER, "InternalError", 502, "InternalError", 502, "The other site's answer is not understood."),
 	LINE(NO_SPACE, DENIED ".QuotaExceed", 403, "QuotaExceed", 403, "No space is left."),
 	LINE(STORAGE, "InternalError", 500, "InternalError", 500, "The storage refused."),
 	LINE(INTERNAL, "InternalError", 500, "InternalError", 500, "An internal error."),

@@ -66,6 +66,7 @@ static const struct line lines[REFUSALS] = {
 	LINE(TOKEN_MISMATCH, 409, "EVS.5400", 409, "EVS.5400", 400, "SDRS.0201", "This was asked for with other parameters."),
 	LINE(TOKEN_RUNNING, 409, "EVS.5400", 409, "EVS.5400", 400, "SDRS.1002", "This is being done already."),
 	LINE(PEER_UNREACHABLE, 504, "EVS.5504", 504, "EVS.5504", 504, "SDRS.0008", "The other site does not answer."),
+	LINE(PEER_ANSWER, 502, "EVS.5502", 502, "EVS.5502", 502, "SDRS.0008", "The other site's answer is not understood."),
 	LINE(NO_SPACE, 413, "EVS.1042", 413, "EVS.5413", 413, "SDRS.0301", "No space is left."),
 	LINE(STORAGE, 500, "EVS.2002", 500, "EVS.2002", 500, "SDRS.0013", "The storage refused."),
 	LINE(INTERNAL, 500, "EVS.5500", 500, "EVS.5500", 500, "SDRS.0013", "An internal error."),
