@@ -917,6 +917,18 @@ def test_requests_in_a_row_on_one_connection(site_of_module):
     assert statuses(converse(site_of_module, sent)) == [200, 400, 200, 400, 200]
 
 
+@pytest.fixture(scope="module")
+def site_of_module(tmp_path_factory):
+    """What is no call of this dialect would be one of the other, were they at one port."""
+    one = Site(tmp_path_factory.mktemp("module") / "site")
+    one.apart = True
+    one.configure()
+    try:
+        yield one.start()
+    finally:
+        one.close()
+
+
 @pytest.fixture(scope="module", autouse=True)
 def unfinished(site_of_module):
     """Connections with half a request, made before all other tests, so that these need not wait for their end."""

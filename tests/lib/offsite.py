@@ -161,6 +161,7 @@ class Site:
     link_host = "127.0.0.1"
     environment = {}
     clock_s = 0
+    apart = False  # a port for each dialect of the API; read by configure()
 
     def place(self):
         """In this context processes of the site are started and its API is called."""
@@ -171,7 +172,7 @@ class Site:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.region, self.zone, self.extra = region, region + "-a", extra
         self.run_folder = pathlib.Path(f"/dev/shm/offsite-test-{os.getpid()}-{uuid.uuid4().hex[:8]}")
-        self.api_port, self.nbd_port, self.link_port = free_ports(3)
+        self.api_port, self.nbd_port, self.link_port, self.huawei_port = free_ports(4)
         # A path of a Unix socket is at most 107 characters; temporary folders of tests are long.
         self.nbd_socket = self.run_folder / "nbd.sock"
         self.log_path = self.folder / "log"
@@ -183,7 +184,9 @@ class Site:
         self.extra = self.extra if extra is None else extra
         self.run_folder.mkdir(mode=0o700, exist_ok=True)
         lines = ["[site]", f"region={self.region}", f"zone={self.zone}", f"data={self.folder}", f"run={self.run_folder}",
-                 "log=debug", "[api]", f"listen=127.0.0.1:{self.api_port}",
+                 "log=debug", "[api]",
+                 *([f"aliyun=127.0.0.1:{self.api_port}", f"huawei=127.0.0.1:{self.huawei_port}"] if self.apart
+                   else [f"listen=127.0.0.1:{self.api_port}"]),
                  "[nbd]", f"listen=tcp:127.0.0.1:{self.nbd_port}", f"unix={self.nbd_socket}",
                  "[link]", f"listen=tcp:{self.link_host}:{self.link_port}"]
         for peer in peers:
