@@ -309,6 +309,8 @@ void control_read(struct control *control, const char *zone, json_t *question,
 		  void (*on_reply)(void *data, const json_t *reply), void *data);
 
 int control_list_disks(struct control *control, const struct control_filter *filter, struct control_list *out_list);
+/* How many disks this site has, and their bytes. */
+void control_sum_disks(struct control *control, size_t *out_count, uint64_t *out_bytes);
 int control_list_pairs(struct control *control, const struct control_filter *filter, struct control_list *out_list);
 int control_list_groups(struct control *control, const struct control_filter *filter, struct control_list *out_list);
 int control_list_instances(struct control *control, const struct control_filter *filter, struct control_list *out_list);

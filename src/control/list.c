@@ -155,6 +155,18 @@ int control_list_disks(struct control *control, const struct control_filter *fil
 	return 0;
 }
 
+void control_sum_disks(struct control *control, size_t *out_count, uint64_t *out_bytes)
+{
+	const struct disk_record *disk;
+
+	*out_count = 0;
+	*out_bytes = 0;
+	for (size_t at = 0; (disk = rows_next(&control->disks, &at)) != NULL;) {
+		++*out_count;
+		*out_bytes += disk->size;
+	}
+}
+
 static bool is_at(const struct query *query, int16_t site)
 {
 	return site >= 0 && query->region_at[site] != 0;
