@@ -104,6 +104,8 @@ static void call_send(struct huawei_call *call, unsigned status, const char *tex
 {
 	http_request_answer_header(call->request, "X-Request-Id", call->request_id);
 	http_request_answer_header(call->request, "x-openstack-request-id", call->request_id);
+	if (call->family == HUAWEI_VOLUMES)
+		huawei_put_version(call);
 	http_request_answer(call->request, status, text == NULL ? NULL : JSON_TYPE, text == NULL ? "" : text,
 			    text == NULL ? 0 : strlen(text));
 	call_audit(call, status);

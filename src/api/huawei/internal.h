@@ -90,6 +90,9 @@ bool huawei_may(struct huawei_call *call, const char *action, int resource, cons
 /* "http://host:port", as the client called it or as configured; for links. */
 void huawei_base_url(const struct huawei_call *call, char out[256]);
 
+/* volumes_site.c: the header that says in which microversion an answer of the family is: the one asked for. */
+void huawei_put_version(const struct huawei_call *call);
+
 /* --- errors.c --- */
 
 /* The code that goes with a status when there is no better one. */
