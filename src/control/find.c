@@ -260,6 +260,8 @@ void on_find(struct debt *debt, const json_t *message)
 
 		if (pair != NULL)
 			json_object_set_new(row, "pair", json_string(pair->id));
+		if (records[i]->failure[0] != 0)
+			json_object_set_new(row, "failure", json_string(records[i]->failure));
 		size += json_dumpb(row, NULL, 0, JSON_COMPACT);
 		json_array_append_new(rows, row);
 	}
@@ -275,6 +277,7 @@ static void add_peers(struct finding *finding, const struct control_site *site, 
 
 	json_array_foreach(rows, index, row) {
 		const char *pair = json_string_value(json_object_get(row, "pair"));
+		const char *failure = json_string_value(json_object_get(row, "failure"));
 		struct control_disk *disk;
 		struct disk_record record;
 
@@ -285,6 +288,7 @@ static void add_peers(struct finding *finding, const struct control_site *site, 
 		memcpy(disk->region, site->region, sizeof disk->region);
 		memcpy(disk->zone, site->zone, sizeof disk->zone);
 		text_copy(disk->pair, sizeof disk->pair, pair == NULL ? "" : pair);
+		text_copy(disk->failure, sizeof disk->failure, failure == NULL ? "" : failure);
 		if (index + 1 == json_array_size(rows) && json_is_true(json_object_get(reply, "more")))
 			json_object_set_new(finding->ends, disk->id, json_true());
 	}
