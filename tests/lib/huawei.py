@@ -10,6 +10,7 @@ huawei.get(path, {"X-Subject-Token": token})."""
 
 import collections
 import json
+import os
 import urllib.error
 import urllib.request
 
@@ -78,6 +79,13 @@ class KeepRedirects(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, *_):
         return None
+
+
+def openstack_environment(site, path="/v3"):
+    """What the command line clients of OpenStack are told where to log in, and as whom: root."""
+    return dict(os.environ, OS_AUTH_URL=f"http://127.0.0.1:{site.api_port}{path}", OS_USERNAME="root",
+                OS_PASSWORD=site.key["access_key_secret"], OS_PROJECT_NAME=site.region, OS_USER_DOMAIN_NAME="Default",
+                OS_PROJECT_DOMAIN_NAME="Default", OS_IDENTITY_API_VERSION="3", OS_REGION_NAME=site.region, no_proxy="*")
 
 
 def answer_of(status, headers, body):

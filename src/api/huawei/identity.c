@@ -148,6 +148,7 @@ static bool identify(struct huawei_call *call, const json_t *identity)
 
 	if (name == NULL)
 		name = json_string_value(json_object_get(user, "id"));
+	text_copy(call->object, sizeof(call->object), name == NULL ? "" : name);
 	for (size_t i = 0; i < json_array_size(methods) && i < METHODS_MAX; i++) {
 		const char *method = json_string_value(json_array_get(methods, i));
 
@@ -171,11 +172,13 @@ static bool is_scope_good(const struct huawei_call *call, const json_t *auth)
 
 static void token_issue(struct huawei_call *call)
 {
-	json_t *auth = huawei_root(call, "auth"), *identity;
+	json_t *auth, *identity;
 	struct auth_token token;
 	struct error error = { 0 };
 	AUTO_FREE char *text = NULL;
 
+	text_copy(call->action, sizeof(call->action), "sts:IssueToken");
+	auth = huawei_root(call, "auth");
 	if (auth == NULL)
 		return;
 	identity = json_object_get(auth, "identity");
@@ -240,7 +243,9 @@ static void token_revoke(struct huawei_call *call)
 	struct auth_caller subject;
 	struct error error = { 0 };
 
+	text_copy(call->action, sizeof(call->action), "sts:RevokeToken");
 	if (subject_find(call, &subject)) {
+		text_copy(call->object, sizeof(call->object), subject.user);
 		if (auth_revoke_token(call->huawei->auth, &subject.token, (int64_t)time(NULL), &error) == 0)
 			huawei_accept(call, 204);
 		else

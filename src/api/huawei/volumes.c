@@ -204,6 +204,7 @@ static bool create_check(struct huawei_call *call, struct volume_work *work)
 
 static void created(struct huawei_call *call, struct volume_work *work)
 {
+	text_copy(call->object, sizeof(call->object), work->disk.id);
 	huawei_answer(call, 202, json_pack("{s:o}", "volume", volume_row(call, &work->disk)));
 }
 

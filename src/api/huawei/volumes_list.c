@@ -1,7 +1,8 @@
 /* Lists of volumes and of attachments, of all sites, page by page.
  *
  * Rows are asked of control/ some at a time, behind the last one seen, until the page is full: what a filter of this dialect (a
- * status that is no state of control's) leaves out is passed over, as is an offset. */
+ * status that is no state of control's) leaves out is passed over, as is an offset. One call looks at so many rows and no more:
+ * then its page stays short, and its link goes on from there. */
 #include <stdio.h>
 #include <string.h>
 
@@ -13,6 +14,7 @@
 
 #define PAGE_MAX 1000u
 #define OFFSET_MAX 1000000u
+#define ROUNDS_MAX 8u /* of CONTROL_FIND_MAX rows */
 
 struct kind {
 	const char *root, *links;
@@ -29,6 +31,7 @@ struct listing {
 	struct control_disk last;        /* the last row seen, without its tags */
 	uint64_t skip, limit;
 	json_t *rows;
+	uint32_t rounds;
 	bool more;
 	char unreached[CONTROL_ID_SIZE];
 };
@@ -70,6 +73,8 @@ static json_t *next_link(const struct huawei_call *call, const struct listing *l
 	else
 		huawei_uuid(listing->last.id, uuid);
 	fprintf(out, "%s%s?marker=%s", base, http_request_path(call->request), uuid);
+	if (listing->skip > 0)
+		fprintf(out, "&offset=%llu", (unsigned long long)listing->skip);
 	for (size_t i = 0; i < http_request_query_count(call->request); i++) {
 		const char *name = http_request_parameter_name(call->request, i);
 
@@ -88,7 +93,7 @@ static void listing_end(struct huawei_call *call, struct listing *listing)
 {
 	json_t *body = json_pack("{s:O}", listing->kind->root, listing->rows);
 
-	if (listing->more && json_array_size(listing->rows) > 0)
+	if (listing->more)
 		json_object_set_new(body, listing->kind->links, next_link(call, listing));
 	if (listing->unreached[0] != '\0') {
 		http_request_answer_header(call->request, "X-Offsite-Unreached", listing->unreached);
@@ -129,7 +134,7 @@ static void on_found(void *data, const struct control_found *found)
 	}
 	listing->more = found->more || i < found->count;
 	listing->query.after = &listing->last;
-	if (listing->more && json_array_size(listing->rows) < listing->limit)
+	if (listing->more && json_array_size(listing->rows) < listing->limit && ++listing->rounds < ROUNDS_MAX)
 		listing_ask(call, listing);
 	else
 		listing_end(call, listing);
