@@ -30,24 +30,40 @@ static int compare_numbers(uint64_t left, uint64_t right)
 	return left < right ? -1 : left > right;
 }
 
+/* What rows and records are compared by; borrowed from them. */
+struct disk_key {
+	const char *id, *name;
+	uint64_t size, created_s;
+};
+
+static struct disk_key row_key(const struct control_disk *row)
+{
+	return (struct disk_key){ row->id, row->name, row->size, row->created_s };
+}
+
+static struct disk_key record_key(const struct disk_record *disk)
+{
+	return (struct disk_key){ disk->id, disk->name, disk->size, disk->created_s };
+}
+
 /* Of no two disks the same: the id decides in the end. */
-static int disk_compare(enum control_disk_order order, const struct control_disk *left, const struct control_disk *right)
+static int disk_compare(enum control_disk_order order, struct disk_key left, struct disk_key right)
 {
 	int result = 0;
 
 	if (order == CONTROL_BY_NAME)
-		result = strcmp(left->name, right->name);
+		result = strcmp(left.name, right.name);
 	else if (order == CONTROL_BY_SIZE)
-		result = compare_numbers(left->size, right->size);
+		result = compare_numbers(left.size, right.size);
 	if (result == 0 && order != CONTROL_BY_ID)
-		result = compare_numbers(left->created_s, right->created_s);
-	return result != 0 ? result : strcmp(left->id, right->id);
+		result = compare_numbers(left.created_s, right.created_s);
+	return result != 0 ? result : strcmp(left.id, right.id);
 }
 
 static int finding_compare(const void *left, const void *right, void *data)
 {
 	const struct finding *finding = data;
-	int result = disk_compare(finding->order, left, right);
+	int result = disk_compare(finding->order, row_key(left), row_key(right));
 
 	return finding->descending ? -result : result;
 }
@@ -61,32 +77,19 @@ static bool is_wanted(const struct control_disk_query *query, const struct disk_
 	       (query->tags == NULL || tags_match(disk->tags, query->tags));
 }
 
-static bool is_behind(const struct control_disk_query *query, const struct control_disk *row)
+static bool is_behind(const struct control_disk_query *query, const struct disk_record *disk)
 {
-	int result = query->after == NULL ? 0 : disk_compare(query->order, row, query->after);
+	int result = query->after == NULL ? 0 : disk_compare(query->order, record_key(disk), row_key(query->after));
 
 	return query->after == NULL || (query->descending ? result < 0 : result > 0);
-}
-
-/* What comparing needs, of a record. */
-static void fill_key(const struct disk_record *disk, struct control_disk *key)
-{
-	memcpy(key->id, disk->id, sizeof key->id);
-	memcpy(key->name, disk->name, sizeof key->name);
-	key->size = disk->size;
-	key->created_s = disk->created_s;
 }
 
 static int record_compare(const void *left, const void *right, void *data)
 {
 	const struct control_disk_query *query = data;
 	const struct disk_record *const *a = left, *const *b = right;
-	struct control_disk left_key, right_key;
-	int result;
+	int result = disk_compare(query->order, record_key(*a), record_key(*b));
 
-	fill_key(*a, &left_key);
-	fill_key(*b, &right_key);
-	result = disk_compare(query->order, &left_key, &right_key);
 	return query->descending ? -result : result;
 }
 
@@ -94,8 +97,8 @@ static int record_compare(const void *left, const void *right, void *data)
 static struct disk_record **own_records(struct control *control, const struct control_disk_query *query, size_t *out_count)
 {
 	struct disk_record **records = memory_new(query->id != NULL ? 1 : control->disks.count, sizeof(struct disk_record *));
+	struct control_disk_query order = *query; /* qsort_r wants one that could be changed */
 	struct disk_record *disk;
-	struct control_disk key;
 
 	*out_count = 0;
 	if (query->id != NULL) {
@@ -105,14 +108,11 @@ static struct disk_record **own_records(struct control *control, const struct co
 		return records;
 	}
 	for (size_t at = 0; (disk = rows_next(&control->disks, &at)) != NULL;) {
-		if (!is_wanted(query, disk))
-			continue;
-		fill_key(disk, &key);
-		if (is_behind(query, &key))
+		if (is_wanted(query, disk) && is_behind(query, disk))
 			records[(*out_count)++] = disk;
 	}
 	if (*out_count > 1)
-		qsort_r(records, *out_count, sizeof(struct disk_record *), record_compare, (void *)(uintptr_t)query);
+		qsort_r(records, *out_count, sizeof(struct disk_record *), record_compare, &order);
 	return records;
 }
 
@@ -232,7 +232,10 @@ static bool query_of(const json_t *message, struct control_disk_query *out_query
 	if (!disk_from_json(last, &record))
 		return false;
 	json_decref(record.tags);
-	fill_key(&record, after);
+	memcpy(after->id, record.id, sizeof after->id);
+	memcpy(after->name, record.name, sizeof after->name);
+	after->size = record.size;
+	after->created_s = record.created_s;
 	out_query->after = after;
 	return true;
 }
