@@ -129,6 +129,7 @@ struct control_request {
 	bool enable_rtc;
 	bool rtc_given;    /* MODIFY: enable_rtc counts */
 	bool cancel;       /* REPROTECT: back to the original direction */
+	bool adopts_state; /* ADD_PAIR: of a group and a pair one may be created and the other stopped; the group's state counts */
 	uint32_t resource; /* enum control_resource */
 	char resource_group[CONTROL_ID_SIZE];
 	bool all;          /* UNTAG: every tag */

@@ -71,6 +71,7 @@ static void member_store(struct call *call, struct replica *group, struct replic
 	if (adds) {
 		memcpy(pair->group, group->id, sizeof pair->group);
 		pair->rpo_s = group->rpo_s;
+		pair->state = group->state; /* created or stopped, both: what it is with its members is known from its next start on */
 	} else {
 		pair->group[0] = 0;
 	}
@@ -165,7 +166,7 @@ static void add(struct call *call, struct replica *group, struct replica *pair)
 			 "group %s is %s, pair %s is %s: both must be created, or both stopped", group->id,
 			 pair_state_name((enum pair_state)group->state), pair->id,
 			 pair_state_name((enum pair_state)pair->state));
-	else if (group->state != pair->state)
+	else if (group->state != pair->state && !call->request.adopts_state)
 		call_end(call, REFUSE_STATUS_CONFLICT, "group %s is %s, pair %s is %s: both must be created, or both stopped",
 			 group->id, pair_state_name((enum pair_state)group->state), pair->id,
 			 pair_state_name((enum pair_state)pair->state));

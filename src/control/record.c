@@ -63,7 +63,8 @@ static const struct field request_fields[] = {
 	FLAG(control_request, all), JSON(control_request, ids), JSON(control_request, keys), JSON(control_request, tags),
 	TEXT(control_request, performance), TEXT(control_request, device), NUMBER32(control_request, delete_with_instance),
 	NUMBER32(control_request, delete_auto_snapshot), NUMBER32(control_request, enable_auto_snapshot),
-	NUMBER32(control_request, amount), NUMBER32(control_request, period), JSON(control_request, kept), END,
+	NUMBER32(control_request, amount), NUMBER32(control_request, period), JSON(control_request, kept),
+	FLAG(control_request, adopts_state), END,
 };
 
 static json_t *to_json(const struct field *fields, const void *object)
