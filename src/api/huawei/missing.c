@@ -3,4 +3,3 @@
 
 const struct huawei_route huawei_replication_routes[] = { { 0 } };
 const struct huawei_route huawei_sdrs_routes[] = { { 0 } };
-const struct job_plan *const huawei_plans[] = { NULL };
