@@ -148,6 +148,11 @@ const struct control_site *control_this_site(const struct control *control)
 	return &control->config.site;
 }
 
+uint32_t control_pairs_per_group(const struct control *control)
+{
+	return control->config.pairs_per_group_max;
+}
+
 const struct control_site *control_find_site(const struct control *control, const char *zone, bool *out_linked)
 {
 	*out_linked = strcmp(zone, control->config.site.zone) == 0;

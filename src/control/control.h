@@ -364,6 +364,9 @@ bool control_has_resource(struct control *control, enum control_resource type, c
 /* The id of instance `index` (below CONTROL_INSTANCES_MAX) of those that were made together, from the first one's. */
 void control_instance_id(const char *first, uint32_t index, char out[CONTROL_ID_SIZE]);
 
+/* The most pairs that a group may have. */
+uint32_t control_pairs_per_group(const struct control *control);
+
 /* This site; and its peers: are they linked, how fast may they be shipped to (bytes a second, 0: no limit)? Borrows; NULL past
  * the last. */
 const struct control_site *control_this_site(const struct control *control);

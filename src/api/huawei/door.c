@@ -80,8 +80,30 @@ void huawei_free(struct huawei *huawei)
 	free(huawei);
 }
 
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+void huawei_answer_within(struct huawei_call *call, uint32_t seconds, void (*on_late)(struct huawei_call *call))
+{
+	call->late_ms = now_ms() + 1000u * (uint64_t)seconds;
+	call->on_late = on_late;
+}
+
 uint32_t huawei_tick(struct huawei *huawei)
 {
+	uint64_t now = now_ms();
+
+	list_for_each(entry, &huawei->calls) {
+		struct huawei_call *call = container_of(entry, struct huawei_call, link);
+
+		if (call->late_ms != 0 && call->late_ms <= now)
+			call->on_late(call);
+	}
 	return jobs_tick(huawei->jobs);
 }
 

@@ -49,6 +49,8 @@ struct huawei_call {
 	unsigned status;                  /* of a failure, 0: none */
 	char code[32];                    /* of it: "SDRS.1013" */
 	char message[512];
+	uint64_t late_ms;                 /* monotonic: from then on the answer is late; 0: never */
+	void (*on_late)(struct huawei_call *call);
 	void *state;                      /* of the handler, on the heap; freed with the call, after on_free (or NULL) saw it */
 	void (*on_free)(void *state);
 };
@@ -85,6 +87,8 @@ void huawei_fail(struct huawei_call *call, unsigned status, const char *code, co
 	__attribute__((format(printf, 4, 5)));
 /* A refusal of control's in the words of the family; `text` (may be "") holds particulars. */
 void huawei_refuse(struct huawei_call *call, enum refusal refusal, const char *text);
+/* Unless the call has ended before so many seconds are over, on_late is called, once: it ends it. */
+void huawei_answer_within(struct huawei_call *call, uint32_t seconds, void (*on_late)(struct huawei_call *call));
 /* Whether the caller may do this to that one (an id of control's; NULL: to whatever there is); false: the call has failed. */
 bool huawei_may(struct huawei_call *call, const char *action, int resource, const char *id);
 /* "http://host:port", as the client called it or as configured; for links. */
@@ -153,7 +157,7 @@ const char *huawei_given(const struct huawei_call *call, const char *name);
 /* Actions: a body with one member, whose name says which. */
 struct huawei_action {
 	const char *key; /* NULL ends a table */
-	const char *action; /* what policies call it */
+	const char *action; /* what policies call it; "": the handler asks */
 	void (*handle)(struct huawei_call *call, json_t *value);
 };
 /* Asks whether the caller may do it to arguments[0], of that kind; then lets it be done. */

@@ -1,5 +1,4 @@
 /* Families that are not written yet: each takes its line away, the last one the file. */
 #include "api/huawei/internal.h"
 
-const struct huawei_route huawei_replication_routes[] = { { 0 } };
 const struct huawei_route huawei_sdrs_routes[] = { { 0 } };

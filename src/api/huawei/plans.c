@@ -62,6 +62,11 @@ static enum job_next note_direction(struct job_run *run)
 	return JOB_GO_ON;
 }
 
+bool huawei_job_began(const struct job *job)
+{
+	return job_made(job, "began")[0] != '\0';
+}
+
 static bool is_turned(const struct job_run *run, const struct control_group *group)
 {
 	return strcmp(group->source.zone, job_made(run->job, "from")) != 0;
@@ -85,6 +90,7 @@ static enum job_next until_switched(struct job_run *run)
 
 	if (!group_now(run, &group))
 		return gone(run);
+	job_remember(run->job, "began", "yes");
 	if (group.state == PAIR_REPROTECTING)
 		return JOB_WAIT;
 	if (!is_turned(run, &group))

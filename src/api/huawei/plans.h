@@ -15,4 +15,7 @@ extern const struct job_plan huawei_plan_create_group, huawei_plan_update_group;
 /* Input {"group": id, "pairs": [[pair's id, bytes]]}: both disks of each grow. */
 extern const struct job_plan huawei_plan_extend;
 
+/* Whether a job that changes sides got as far as changing anything: what was refused before leaves all as it was. */
+bool huawei_job_began(const struct job *job);
+
 #endif

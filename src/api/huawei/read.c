@@ -182,6 +182,6 @@ void huawei_act(struct huawei_call *call, const struct huawei_action *actions, e
 		huawei_fail(call, MHD_HTTP_NOT_IMPLEMENTED, "", "There is no action \"%.64s\" here.", key);
 		return;
 	}
-	if (huawei_may(call, actions->action, (int)kind, call->arguments[0]))
+	if (actions->action[0] == '\0' || huawei_may(call, actions->action, (int)kind, call->arguments[0]))
 		actions->handle(call, json_object_iter_value(member));
 }

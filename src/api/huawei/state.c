@@ -69,7 +69,7 @@ static const struct job *failure_of(const struct huawei *huawei, const char *gro
 	if (job->plan == &huawei_plan_create_group || job->plan == &huawei_plan_update_group)
 		return state == PAIR_CREATED || state == PAIR_STOPPED ? job : NULL;
 	if (job->plan == &huawei_plan_reverse)
-		return state == PAIR_SYNCING || state == PAIR_NORMAL ? job : NULL;
+		return huawei_job_began(job) && (state == PAIR_SYNCING || state == PAIR_NORMAL) ? job : NULL;
 	return NULL;
 }
 
