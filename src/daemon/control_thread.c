@@ -113,7 +113,7 @@ int control_thread_run(struct control_thread *thread, struct error *error)
 	for (size_t i = 0; i < doors->count; i++)
 		fds[2 + i] = (struct pollfd){ .fd = http_server_fd(doors->rows[i].server), .events = POLLIN };
 	for (;;) {
-		int limit_ms = (int)control_tick(thread->control);
+		int limit_ms = limit_min((int)control_tick(thread->control), (int)huawei_tick(thread->huawei));
 
 		control_thread_check_ready(thread);
 		for (size_t i = 0; i < doors->count; i++)
