@@ -1,5 +1,5 @@
-/* What is done with a consistency group. Pausing, synchronizing and failing over are one operation of control/ each, answered when
- * that is; the others are jobs (plans.c), for whose end the answer waits a while. */
+/* What is done with a consistency group. Pausing, synchronizing and failing over are one operation of control/ each,
+ * answered when that is; the others are jobs (plans.c), for whose end the answer waits a while. */
 #include <microhttpd.h>
 #include <stdlib.h>
 #include <string.h>
