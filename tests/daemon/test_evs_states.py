@@ -192,3 +192,28 @@ def test_each_operation_in_each_state(world, kind, state):
         check_what_changes(client, state, verb, cell)
     if HOOKED and state in ENDS:
         subjects[0].wait(ENDS[state])
+
+
+def test_a_stop_that_fails_says_so_and_can_be_tried_again(world):
+    subject = Subject(world, "group")
+    reach(world, "normal", [subject])
+    client = Client(subject, "group")
+    world.hold(world.north, "fail", "stopping")
+    answer = world.evs[world.north].try_act(client.id, "stop")
+    assert answer.status == 500 and "told to fail" in answer.json["computeFault"]["message"], answer
+    row = client.row(world.north)
+    assert (row["status"], row["failure_detail"]) == ("error", "37000212")
+    world.release()
+    assert client.call("stop", world.north) == 200
+    subject.wait("stopped")
+
+
+def test_a_failover_that_fails_is_shown(world):
+    subject = Subject(world, "group")
+    reach(world, "failover_failed", [subject])
+    client = Client(subject, "group")
+    for site in world.sites:
+        rows = world.evs[site].groups("?status=error_failovering")
+        assert [row["id"] for row in rows] == [client.id] and "failure_detail" not in rows[0]
+    assert client.call("failover", world.north) == 200
+    subject.wait("failovered")

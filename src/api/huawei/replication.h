@@ -37,7 +37,5 @@ void replication_show_pair(struct huawei_call *call);
 /* The group of the path's first argument, while no job is at work on it; false: the call has failed. Its pairs' ids are freed by
  * the caller. */
 bool replication_find_idle_group(struct huawei_call *call, struct control_group *out_group);
-/* Whether the two sites of a group are linked; false: the call has failed. */
-bool replication_is_linked(struct huawei_call *call, const struct control_group *group);
 
 #endif

@@ -1,5 +1,5 @@
-/* What is done with a consistency group. Pausing, synchronizing and failing over are one operation of control/ each,
- * answered when that is; the others are jobs (plans.c), for whose end the answer waits a while. */
+/* What is done with a consistency group. Pausing, synchronizing and failing over are one operation of control/ each, answered
+ * when that is; the others are jobs (plans.c), for whose end the answer waits a while. */
 #include <microhttpd.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,21 +93,25 @@ static void run_job(struct huawei_call *call, const struct job_plan *plan, json_
 
 /* --- the actions --- */
 
-/* The group as an action finds it, its value being what it must; but for its pairs' ids. */
+static bool is_plain(struct huawei_call *call, const json_t *value)
+{
+	if (json_is_null(value) || (json_is_object(value) && json_object_size(value) == 0))
+		return true;
+	huawei_fail(call, MHD_HTTP_BAD_REQUEST, "", "The action's value must be null.");
+	return false;
+}
+
+/* The group as a plain action finds it; but for its pairs' ids. */
 static bool find(struct huawei_call *call, const json_t *value, struct control_group *out_group)
 {
-	if (!json_is_null(value) && (!json_is_object(value) || json_object_size(value) > 0)) {
-		huawei_fail(call, MHD_HTTP_BAD_REQUEST, "", "The action's value must be null.");
-		return false;
-	}
-	if (!replication_find_idle_group(call, out_group))
+	if (!is_plain(call, value) || !replication_find_idle_group(call, out_group))
 		return false;
 	free(out_group->pairs);
 	out_group->pairs = NULL;
 	return true;
 }
 
-bool replication_is_linked(struct huawei_call *call, const struct control_group *group)
+static bool is_linked(struct huawei_call *call, const struct control_group *group)
 {
 	bool linked = false;
 
@@ -147,16 +151,8 @@ static void stop(struct huawei_call *call, json_t *value)
 /* Never waits for anything else that goes on. */
 static void failover(struct huawei_call *call, json_t *value)
 {
-	struct control_group group;
-
-	if (!json_is_null(value) && (!json_is_object(value) || json_object_size(value) > 0)) {
-		huawei_fail(call, MHD_HTTP_BAD_REQUEST, "", "The action's value must be null.");
-	} else if (!huawei_find_group(call->huawei, call->object, &group)) {
-		huawei_refuse(call, REFUSE_NO_SUCH_GROUP, "");
-	} else {
-		free(group.pairs);
+	if (is_plain(call, value))
 		ask(call, CONTROL_FAILOVER_GROUP);
-	}
 }
 
 /* The table says it before a job is made of it. */
@@ -178,7 +174,7 @@ static bool is_allowed(struct huawei_call *call, const struct control_group *gro
 
 static void change(struct huawei_call *call, const struct control_group *group, const struct job_plan *plan)
 {
-	if (replication_is_linked(call, group))
+	if (is_linked(call, group))
 		run_job(call, plan, json_pack("{s:s}", "group", group->id), CHANGE_S, done);
 }
 
@@ -263,7 +259,7 @@ static json_t *read_extensions(struct huawei_call *call, json_t *value, const st
 			json_decref(rows);
 			return NULL;
 		}
-		json_array_append_new(rows, json_pack("[s, I]", extension.pair, (json_int_t)(extension.size * HUAWEI_GIB)));
+		json_array_append_new(rows, json_pack("[s, I]", extension.pair, (json_int_t)extension.size * (json_int_t)HUAWEI_GIB));
 	}
 	return rows;
 }
@@ -290,7 +286,7 @@ static void extend(struct huawei_call *call, json_t *value)
 	rows = read_extensions(call, value, &group);
 	if (rows == NULL)
 		return;
-	if (replication_is_linked(call, &group))
+	if (is_linked(call, &group))
 		run_job(call, &huawei_plan_extend, json_pack("{s:s, s:O}", "group", group.id, "pairs", rows), EXTEND_S,
 			on_extend_late);
 	json_decref(rows);

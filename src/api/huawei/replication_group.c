@@ -1,5 +1,5 @@
-/* Consistency groups: create, update, delete, list, show. What takes several operations is a job (plans.c); until it
- * ends the group says so in its status. */
+/* Consistency groups: create, update, delete, list, show. What takes several operations is a job (plans.c); until it ends the
+ * group says so in its status. */
 #include <errno.h>
 #include <microhttpd.h>
 #include <stdlib.h>

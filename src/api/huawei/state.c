@@ -106,22 +106,39 @@ static const char *failure_detail_of(const struct job *job)
 
 struct subject {
 	enum pair_state state;
-	bool switching, here_is_production;
-	const char *peer; /* zone */
+	bool switching, here_is_production, linked;
+	uint32_t rpo_s;
 	const struct unit_status *status;
 };
 
+static bool is_linked(const struct huawei *huawei, const char *zone)
+{
+	bool linked = false;
+
+	return control_find_site(huawei->control, zone, &linked) != NULL && linked;
+}
+
 /* A failover is the other site's to do, with what it holds; who leads cannot do it, and does not know what it holds now. */
-static const char *fault_level_of(const struct huawei *huawei, const struct subject *subject)
+static const char *fault_level_of(const struct subject *subject)
 {
 	bool leads = subject->here_is_production != huawei_is_failed_over(subject->state, subject->switching);
-	bool linked = false;
 
 	if (subject->state == PAIR_INVALID)
 		return "2";
-	if (control_find_site(huawei->control, subject->peer, &linked) != NULL && linked)
+	if (subject->linked)
 		return "0";
 	return leads || !subject->status->consistent ? "5" : "2";
+}
+
+/* What runs does so by itself again when the link is back; until then nothing is copied, and what the other site holds gets
+ * old. */
+static bool is_cut_off(const struct subject *subject)
+{
+	bool copies = subject->state == PAIR_INITIAL_SYNCING || subject->state == PAIR_SYNCING ||
+		      subject->state == PAIR_MANUAL_SYNCING;
+	bool is_old = subject->state == PAIR_NORMAL && subject->status->recovery_age_ms > 1000u * (uint64_t)subject->rpo_s;
+
+	return !subject->linked && (copies || is_old);
 }
 
 static int progress_of(const struct subject *subject, const char *replication_status)
@@ -134,13 +151,13 @@ static int progress_of(const struct subject *subject, const char *replication_st
 	return status->consistent ? 100 : HUAWEI_NEVER_SYNCED;
 }
 
-static struct huawei_state state_of(const struct huawei *huawei, const struct subject *subject, const char *status,
-				    const struct words *said)
+static struct huawei_state state_of(const struct subject *subject, const char *status, const struct words *said)
 {
-	const char *replication_status = subject->status->consistent ? said->with_point : said->no_point;
+	const char *replication_status = is_cut_off(subject) ? "inactive" :
+					 subject->status->consistent ? said->with_point : said->no_point;
 
 	return (struct huawei_state){
-		.status = status, .replication_status = replication_status, .fault_level = fault_level_of(huawei, subject),
+		.status = status, .replication_status = replication_status, .fault_level = fault_level_of(subject),
 		.progress = progress_of(subject, replication_status),
 	};
 }
@@ -149,10 +166,10 @@ struct huawei_state huawei_state_of_pair(const struct huawei *huawei, const stru
 {
 	const struct subject subject = {
 		pair->state, pair->switching, pair->here_is_production,
-		pair->here_is_production ? pair->destination.zone : pair->source.zone, &pair->status,
+		is_linked(huawei, pair->here_is_production ? pair->destination.zone : pair->source.zone), pair->rpo_s, &pair->status,
 	};
 	struct words said = words_of(pair->state, pair->switching);
-	struct huawei_state state = state_of(huawei, &subject, said.pair, &said);
+	struct huawei_state state = state_of(&subject, said.pair, &said);
 
 	if (strcmp(state.status, "error") == 0)
 		state.failure_detail = FAILURE_INTERNAL;
@@ -163,10 +180,10 @@ struct huawei_state huawei_state_of_group(const struct huawei *huawei, const str
 {
 	const struct subject subject = {
 		group->state, group->switching, group->here_is_production,
-		group->here_is_production ? group->destination.zone : group->source.zone, &group->status,
+		is_linked(huawei, group->here_is_production ? group->destination.zone : group->source.zone), group->rpo_s, &group->status,
 	};
 	struct words said = words_of_group(huawei, group->id, group->state, group->switching);
-	struct huawei_state state = state_of(huawei, &subject, said.group, &said);
+	struct huawei_state state = state_of(&subject, said.group, &said);
 
 	if (strcmp(state.status, "error") == 0)
 		state.failure_detail = failure_detail_of(failure_of(huawei, group->id, group->state));
