@@ -323,6 +323,10 @@ static void failover(struct call *call, struct replica *replica)
 			 replica->id);
 		return;
 	}
+	if (replica->state == PAIR_INVALID && replica->status.state == UNIT_FAILED) { /* not the other site's half, but ours */
+		call_end(call, REFUSE_STORAGE, "the copy at this site has failed: %s", replica->status.reason);
+		return;
+	}
 	replica->busy = true;
 	replica->state_before = replica->state;
 	replica_set_state(call->control, replica, PAIR_FAILOVERING, "");

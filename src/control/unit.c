@@ -188,6 +188,12 @@ static void mark_synced(struct control *control, struct replica *replica)
 	}
 }
 
+/* The other site has taken over, and this one has lost: what is broken here changes nothing of that. */
+static bool was_given_up(const struct control *control, const struct replica *replica)
+{
+	return is_source(control, replica) && (replica->state == PAIR_FAILOVERING || replica->state == PAIR_FAILOVERED);
+}
+
 void control_on_unit(struct control *control, const struct unit_status *status)
 {
 	struct replica *replica = unit_owner(control, status->id);
@@ -214,7 +220,7 @@ void control_on_unit(struct control *control, const struct unit_status *status)
 		if (status->state == UNIT_FAILED_OVER)
 			replica->rank++;
 		replica_set_state(control, replica, PAIR_FAILOVERED, status->reason);
-	} else if (next == PAIR_INVALID && replica->state != PAIR_INVALID) {
+	} else if (next == PAIR_INVALID && replica->state != PAIR_INVALID && !was_given_up(control, replica)) {
 		replica_set_state(control, replica, PAIR_INVALID, status->reason);
 	} else if (replica->state == PAIR_FAILOVERING && !replica->busy && !status->changing && next != PAIR_FAILOVERED &&
 		   next != PAIR_INVALID) {
@@ -323,7 +329,8 @@ static void on_resumed(struct control *control, void *data, const struct error *
 	if (replica == NULL || error->code == 0)
 		return;
 	log_event(LOG_ERROR, "unit.not_opened", "id=%s reason=\"%s\"", replica->id, error->text);
-	replica_set_state(control, replica, PAIR_INVALID, error->text);
+	if (!was_given_up(control, replica))
+		replica_set_state(control, replica, PAIR_INVALID, error->text);
 }
 
 /* Units before exports: a disk that is in a pair is never written before its changes are tracked. */

@@ -32,7 +32,7 @@ reprotect_failed error             error           ?        s    409            
 deleting         deleting          inactive        -        n    409             409      409     409         409       409    409    409 409    =
 delete_failed    error_deleting    active-stopped  100      n    409             409      409     409         409       409    409    409 409    409
 deleted          deleting          inactive        -        n    409             409      409     409         409       409    409    409 409    409
-invalid          error             error           ?        n    409             =        409     409         409       409    =      409 =      409
+invalid          error             error           ?        n    409             =        409     failovering 409       409    =      409 =      409
 """
 
 # A pair in no group. "join" makes a group of it; "again" makes another pair of its disks.

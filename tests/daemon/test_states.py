@@ -31,7 +31,7 @@ reprotect_failed -                -               -         -            turning
 deleting         -                -               -         -            -          -        -          -      -      =        no-add
 delete_failed    -                -               -         -            -          -        -          -      -      deleting no-add
 deleted          -                -               -         -            -          -        -          -      -      -        no-add
-invalid          -                -               -         -            -          -        -          -      -      deleting no-add
+invalid          -                -               -         failovering  -          -        -          -      -      deleting no-add
 """
 
 # Of a group of one pair; "empty" is created, without one, and a group that is being deleted has none any more. A group is created
@@ -56,7 +56,7 @@ reprotect_failed -               -              -        -           turning   t
 deleting         empty           empty          -        empty       empty     empty   empty      empty  -      =       no-add not-in
 delete_failed    -               -              -        -           -         -       -          -      -      pairs   no-add no-rm
 deleted          -               -              -        -           -         -       -          -      -      -       no-add no-rm
-invalid          -               -              -        -           -         -       -          -      -      pairs   no-add =
+invalid          -               -              -        failovering -         -       -          -      -      pairs   no-add =
 """
 
 CODES = {"-": "InvalidStatus", "conflict": "PairGroupStatusConflict", "pairs": "GroupHasPair", "empty": "NoPairInGroup",
