@@ -303,6 +303,14 @@ const struct job *jobs_last(const struct jobs *jobs, const char *object)
 	return newest(jobs, object, false);
 }
 
+const struct job *jobs_before(const struct jobs *jobs, const struct job *job)
+{
+	const struct list *found = index_find(&jobs->by_object, job->object);
+
+	return found == NULL || job->by_object.entry.prev == found ? NULL :
+	       container_of(job->by_object.entry.prev, struct job, by_object.entry);
+}
+
 const struct list *jobs_all(const struct jobs *jobs)
 {
 	return &jobs->all;

@@ -104,6 +104,8 @@ const struct job *jobs_find(const struct jobs *jobs, const char *id);
 /* The job that works on it now, or NULL; and the newest that has ended. */
 const struct job *jobs_running(const struct jobs *jobs, const char *object);
 const struct job *jobs_last(const struct jobs *jobs, const char *object);
+/* The one on the same object that began before this one, or NULL. */
+const struct job *jobs_before(const struct jobs *jobs, const struct job *job);
 /* Of struct job.entry, oldest first. */
 const struct list *jobs_all(const struct jobs *jobs);
 /* A failure that somebody has seen to: listed no more. */
