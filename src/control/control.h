@@ -325,6 +325,8 @@ struct control_brief {
 	enum pair_state state;
 	uint64_t created_s, updated_s;
 	bool switching;
+	uint32_t rpo_s;
+	uint64_t recovery_age_ms;    /* 0 too when there is no recovery point */
 };
 /* Every pair, or every group, that is listed; oldest first. Nothing may be changed in a visit. */
 void control_each(struct control *control, bool is_group, void (*visit)(void *data, const struct control_brief *brief),
@@ -337,6 +339,7 @@ enum control_disk_order { CONTROL_BY_CREATION, CONTROL_BY_NAME, CONTROL_BY_SIZE,
 
 struct control_disk_query {
 	const char *id, *zone, *name; /* only these; NULL: all */
+	const char *instance;         /* attached to it, or NULL */
 	json_t *tags;                 /* {key: value or null}, or NULL */
 	int state;                    /* enum disk_state, or -1 */
 	enum control_disk_order order;

@@ -73,6 +73,7 @@ static int finding_compare(const void *left, const void *right, void *data)
 static bool is_wanted(const struct control_disk_query *query, const struct disk_record *disk)
 {
 	return (query->name == NULL || strcmp(disk->name, query->name) == 0) &&
+	       (query->instance == NULL || strcmp(disk->instance, query->instance) == 0) &&
 	       (query->state < 0 || disk->state == (uint64_t)query->state) &&
 	       (query->tags == NULL || tags_match(disk->tags, query->tags));
 }
@@ -201,6 +202,8 @@ static json_t *question_of(const struct control_disk_query *query)
 		json_object_set_new(question, "id", json_string(query->id));
 	if (query->name != NULL)
 		json_object_set_new(question, "name", json_string(query->name));
+	if (query->instance != NULL)
+		json_object_set_new(question, "instance", json_string(query->instance));
 	if (query->tags != NULL)
 		json_object_set(question, "tags", query->tags);
 	if (after != NULL)
@@ -221,6 +224,7 @@ static bool query_of(const json_t *message, struct control_disk_query *out_query
 
 	*out_query = (struct control_disk_query){
 		.id = json_string_value(json_object_get(message, "id")), .name = json_string_value(json_object_get(message, "name")),
+		.instance = json_string_value(json_object_get(message, "instance")),
 		.tags = json_object_get(message, "tags"), .state = (int)state, .order = (enum control_disk_order)order,
 		.descending = json_is_true(json_object_get(message, "descending")), .limit = (size_t)limit,
 	};

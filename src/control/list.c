@@ -328,17 +328,19 @@ int control_list_groups(struct control *control, const struct control_filter *fi
 void control_each(struct control *control, bool is_group, void (*visit)(void *data, const struct control_brief *brief),
 		  void *data)
 {
-	const struct replica *replica;
+	const struct replica *replica, *unit;
 
 	for (size_t at = 0; (replica = rows_next(&control->replicas, &at)) != NULL;) {
 		if (replica->is_group != is_group || !is_listed(replica))
 			continue;
+		unit = unit_of(control, replica);
 		visit(data, &(struct control_brief){
 			.id = replica->id, .name = replica->name, .group = replica->group, .source = replica->source,
 			.destination = replica->destination, .source_disk = replica->source_disk,
 			.destination_disk = replica->destination_disk, .state = (enum pair_state)replica->state,
 			.created_s = replica->created_s, .updated_s = replica->updated_s,
-			.switching = unit_of(control, replica)->change == CHANGE_SWITCHOVER });
+			.switching = unit->change == CHANGE_SWITCHOVER, .rpo_s = (uint32_t)unit->rpo_s,
+			.recovery_age_ms = recovery_age_of(&unit->status, unit->told_ms) });
 	}
 }
 
