@@ -12,6 +12,7 @@
 #include "api/huawei/huawei.h"
 #include "api/huawei/internal.h"
 #include "api/huawei/routes.h"
+#include "api/huawei/sdrs.h"
 #include "api/huawei/signature.h"
 #include "auth/audit.h"
 #include "base/error.h"
@@ -54,6 +55,7 @@ struct huawei *huawei_new(const struct huawei_config *config, struct error *erro
 	list_init(&huawei->calls);
 	huawei->control = config->control;
 	huawei->auth = config->auth;
+	huawei->catalog = config->catalog;
 	for (size_t i = 0; i < 2; i++)
 		if (config->nbd_uris[i] != NULL)
 			text_copy(huawei->nbd_uris[i], sizeof(huawei->nbd_uris[i]), config->nbd_uris[i]);
@@ -104,6 +106,7 @@ uint32_t huawei_tick(struct huawei *huawei)
 		if (call->late_ms != 0 && call->late_ms <= now)
 			call->on_late(call);
 	}
+	huawei_rpo_tick(huawei);
 	return jobs_tick(huawei->jobs);
 }
 

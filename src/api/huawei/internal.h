@@ -12,6 +12,7 @@
 #include "control/control.h"
 #include "jobs/jobs.h"
 
+struct catalog;
 struct http_request;
 
 #define HUAWEI_UUID_SIZE 37
@@ -26,6 +27,8 @@ struct huawei {
 	struct control *control;
 	struct auth *auth;
 	struct jobs *jobs;
+	struct catalog *catalog;
+	int64_t rpo_due_s;                 /* since 1970: of the next sample (rpo.c); 0: just started */
 	char nbd_uris[2][256], url[256];
 	char project[HUAWEI_PROJECT_SIZE]; /* the id of the one project there is; its name is the region's */
 	struct list calls;                 /* not answered yet */

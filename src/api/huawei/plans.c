@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "api/huawei/internal.h"
+#include "api/huawei/sdrs.h"
 #include "api/huawei/state.h"
 #include "base/text.h"
 
@@ -247,5 +248,7 @@ const struct job_plan huawei_plan_extend = { .name = "extend disks", .steps = ex
 
 const struct job_plan *const huawei_plans[] = {
 	&huawei_plan_start, &huawei_plan_stop, &huawei_plan_reverse, &huawei_plan_failover, &huawei_plan_reprotect,
-	&huawei_plan_create_group, &huawei_plan_update_group, &huawei_plan_extend, NULL,
+	&huawei_plan_create_group, &huawei_plan_update_group, &huawei_plan_extend,
+	&sdrs_plan_create_group, &sdrs_plan_delete_group, &sdrs_plan_create_pair, &sdrs_plan_delete_pair, &sdrs_plan_expand_pair,
+	&sdrs_plan_create_instances, &sdrs_plan_delete_instances, &sdrs_plan_attach_pair, &sdrs_plan_detach_pair, NULL,
 };
