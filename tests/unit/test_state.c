@@ -25,7 +25,8 @@ static const struct expectation of_pairs[] = {
 	{ PAIR_VERB_START_ONE_SHOT, " created stopped " },
 	{ PAIR_VERB_STOP, " initial_syncing syncing manual_syncing normal stopping stop_failed " },
 	/* The page lists all of these but invalid: a primary that has lost its disk is what one fails over for. */
-	{ PAIR_VERB_FAILOVER, " manual_syncing syncing normal stopping stop_failed stopped failovering failover_failed failovered invalid " },
+	{ PAIR_VERB_FAILOVER, " manual_syncing syncing normal stopping stop_failed stopped failovering failover_failed failovered "
+			      "invalid " },
 	{ PAIR_VERB_REPROTECT, " failovered reprotect_failed " },
 	{ PAIR_VERB_DELETE, " created create_failed stopped failovered invalid deleting delete_failed " },
 	{ PAIR_VERB_MODIFY, " created stopped " },
@@ -41,7 +42,8 @@ static const struct expectation of_groups[] = {
 	/* The page lists all but initial_syncing, which the enumeration of groups leaves out; it must be possible to stop it. */
 	{ PAIR_VERB_STOP, " initial_syncing manual_syncing syncing normal stopping stop_failed stopped " },
 	/* The page lists all of these but invalid: a primary that has lost its disk is what one fails over for. */
-	{ PAIR_VERB_FAILOVER, " manual_syncing syncing normal stopping stop_failed stopped failovering failover_failed failovered invalid " },
+	{ PAIR_VERB_FAILOVER, " manual_syncing syncing normal stopping stop_failed stopped failovering failover_failed failovered "
+			      "invalid " },
 	{ PAIR_VERB_REPROTECT, " failovered reprotect_failed " },
 	{ PAIR_VERB_DELETE, " created create_failed stopped failovered deleting delete_failed invalid " },
 	{ PAIR_VERB_MODIFY, " created stopped " },
