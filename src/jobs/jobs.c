@@ -236,6 +236,16 @@ void jobs_free(struct jobs *jobs)
 	free(jobs);
 }
 
+/* Of no two jobs the same: it is their order, after a restart, too. */
+static uint64_t begin_time(const struct jobs *jobs)
+{
+	uint64_t now_ms = jobs_wall_ms(), last_ms = 0;
+
+	if (!list_is_empty(&jobs->all))
+		last_ms = container_of(jobs->all.prev, struct job, entry)->begun_ms;
+	return now_ms > last_ms ? now_ms : last_ms + 1;
+}
+
 const struct job *jobs_begin(struct jobs *jobs, const struct job_plan *plan, const char *object, json_t *input,
 			     void (*on_end)(void *data, const struct job *job), void *data, struct error *error)
 {
@@ -251,7 +261,7 @@ const struct job *jobs_begin(struct jobs *jobs, const struct job_plan *plan, con
 	hash_to_hex(random, sizeof(random), job->id);
 	job->plan = plan;
 	text_copy(job->object, sizeof(job->object), object);
-	job->begun_ms = jobs_wall_ms();
+	job->begun_ms = begin_time(jobs);
 	job->input = input;
 	job->made = json_object();
 	job->on_end = on_end;

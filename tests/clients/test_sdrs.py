@@ -357,6 +357,29 @@ def test_a_pair_is_made_wholly_or_not_at_all(sdrs, state):
     assert north.failures(f"?server_group_id={group}") == [] or job["status"] == "FAIL"
 
 
+def test_a_pair_that_joins_takes_no_recovery_point_away(sdrs, tmp_path):
+    """It is copied before it joins: meanwhile the group can be failed over, and then there is nothing to join."""
+    north, south = sdrs
+    disk, other = north.site.disk(2 * MIB), north.site.disk(2 * MIB)
+    group = north.make_group(south.site.zone)
+    pair = north.make_pair(group, disk)
+    north.act(group, "start")
+    content = write(disk, tmp_path)
+    write(other, tmp_path)
+    until("all is copied", lambda: all(row["Offsite"]["Idle"] and row["Status"] == "normal" for row in north.site.pairs()))
+    limit(north.site, south.site, SLOW)
+    answer = north.try_make_pair(group, other, "second")
+    until("the first copy", lambda: "initial_syncing" in [row["Status"] for row in north.site.pairs()])
+    assert {row["PairName"]: row["Status"] for row in north.site.pairs()} == {"pair": "normal", "second": "initial_syncing"}
+    assert (north.status(group), north.group(group)["replication_status"]) == ("protected", "active")
+    south.act(group, "failover")
+    job = north.end(answer)
+    assert job["status"] == "FAIL" and "failover" in job["fail_reason"], job
+    limit(north.site, south.site, 0)
+    assert north.names(PAIRS) == ["pair"] and disks(south.site) == {copy_of(south, pair).id}
+    assert read(copy_of(south, pair).attach()) == content
+
+
 def test_a_pair_that_cannot_be_made_leaves_nothing(sdrs):
     north, south = sdrs
     group = north.make_group(south.site.zone)
@@ -364,10 +387,10 @@ def test_a_pair_that_cannot_be_made_leaves_nothing(sdrs):
     north.act(group, "start")
     north.wait(group, "protected", "active")
     before = disks(south.site)
-    hold(north.site, "fail", "stopping")
+    hold(north.site, "fail", "created")
     job = north.end(north.try_make_pair(group, north.site.make_disk(2 * MIB), "second"))
     release(north.site)
-    assert (job["status"], job["error_code"]) == ("FAIL", "SDRS.1606") and "stop the group" in job["fail_reason"]
+    assert (job["status"], job["error_code"]) == ("FAIL", "SDRS.1606") and "copy the disk" in job["fail_reason"]
     assert disks(south.site) == before and north.names(PAIRS) == ["pair"]
 
 
@@ -405,7 +428,7 @@ def test_failed_tasks_are_listed_until_somebody_has_seen_to_them(sdrs):
     fail_action(north, north.site, group, "start", "initial_syncing")
     north.act(group, "start")
     north.wait(group, "protected", "active")
-    hold(north.site, "fail", "stopping")
+    hold(north.site, "fail", "created")
     job = north.end(north.try_make_pair(group, north.site.make_disk(2 * MIB), "second"))
     release(north.site)
     row, = north.failures()

@@ -294,7 +294,7 @@ static void start(struct huawei_call *call, json_t *value)
 	if (!sdrs_allows(call,
 			 SDRS_IN(AVAILABLE) | SDRS_IN(ERROR_STARTING) | SDRS_IN(FAILED_OVER) | SDRS_IN(ERROR_REPROTECTING) |
 				 SDRS_IN(ERROR_DELETING),
-			 status, reprotects ? "SDRS.1021" : "SDRS.1017", "enabling protection") ||
+			 status, "SDRS.1017", "enabling protection") ||
 	    !has_pairs(call, &group) || !is_free(call, group.id))
 		return;
 	if (!reprotects)
@@ -341,7 +341,8 @@ static void reverse(struct huawei_call *call, json_t *value)
 		begin(call, &huawei_plan_reverse, &group);
 }
 
-/* A disaster waits for nobody: neither for a job on its pairs, nor for a stop that the lost site cannot end. */
+/* A disaster waits for nobody: neither for a job on its pairs, nor for a stop that the lost site cannot end. A group that is
+ * invalid may be so because production has lost a disk. */
 static void failover(struct huawei_call *call, json_t *value)
 {
 	struct control_group group;
@@ -351,7 +352,7 @@ static void failover(struct huawei_call *call, json_t *value)
 	if (find(call, &group, &status) &&
 	    sdrs_allows(call,
 			SDRS_IN(PROTECTED) | SDRS_IN(STOPPING) | SDRS_IN(ERROR_STOPPING) | SDRS_IN(ERROR_REVERSING) |
-				SDRS_IN(ERROR_FAILING_OVER),
+				SDRS_IN(ERROR_FAILING_OVER) | SDRS_IN(INVALID),
 			status, "SDRS.1020", "failover") &&
 	    has_pairs(call, &group) && has_point(call, &group))
 		begin(call, &huawei_plan_failover, &group);

@@ -285,30 +285,36 @@ static enum job_next delete_made_disk(struct job_run *run)
 	return run->request.disk[0] == '\0' ? JOB_GO_ON : ask(run, CONTROL_DELETE_DISK);
 }
 
-static const struct job_step create_pair_steps[] = {
-	{ .name = "wait for other jobs", .run = take_turn },
-	{ .name = "find the group", .run = look },
-	{ .name = "reach both sites", .run = reach_sites },
-	{ .name = "create the DR disk", .run = create_disk, .makes = "peer_disk" },
-	{ .name = "create the pair", .run = create_pair, .makes = "pair" },
-	{ .name = "stop the group", .run = stop_group },
-	{ .name = "finish the stop of the group", .run = group_has_stopped },
-	{ .name = "add the pair", .run = add_pair },
-	{ .name = "start the group again", .run = start_group },
-	{ 0 },
-};
-static const struct job_step create_pair_undo[] = {
-	{ .name = "take the pair out of the group", .run = remove_pair },
-	{ .name = "delete the pair", .run = delete_pair },
-	{ .name = "finish the deletion", .run = pair_is_gone },
-	{ .name = "delete the DR disk", .run = delete_made_disk },
-	{ .name = "start the group again", .run = start_group },
-	{ 0 },
-};
-const struct job_plan sdrs_plan_create_pair = { .name = "sdrs create pair", .steps = create_pair_steps,
-						.undo = create_pair_undo };
+/* Alone, while the group goes on: with a member that is no copy yet it would have no recovery point to fail over to. */
+static enum job_next begin_copy(struct job_run *run)
+{
+	struct control_group group;
 
-/* One that is in no group any more: an earlier deletion took it out, and failed. */
+	if (!group_now(run, group_of(run), &group))
+		return job_fail(run, REFUSE_NO_SUCH_GROUP, "the group has been deleted meanwhile");
+	return is_running(group.state) && group.status.consistent ? ask_of_pair(run, CONTROL_START_PAIR) : JOB_GO_ON;
+}
+
+/* However long it takes, but for a link that is down for long. */
+static enum job_next has_been_copied(struct job_run *run)
+{
+	static const char link[] = "link";
+	struct control_group group;
+	struct control_pair pair;
+
+	if (!group_now(run, group_of(run), &group) || !pair_now(run, pair_of(run), &pair))
+		return job_fail(run, REFUSE_NO_SUCH_GROUP, "the group or the pair has been deleted meanwhile");
+	if (pair.state != PAIR_INITIAL_SYNCING && pair.state != PAIR_SYNCING)
+		return JOB_GO_ON;
+	if (group.state >= PAIR_FAILOVERING) /* other jobs may stop it for a while */
+		return job_fail(run, REFUSE_INVALID_STATUS, "the group is %s", pair_state_name(group.state));
+	if (!pair.status.linked)
+		return wait_for(run, link);
+	json_object_del(run->job->made, link);
+	return JOB_WAIT;
+}
+
+/* One that is in no group: it was copied alone, or an earlier deletion took it out, and failed. */
 static enum job_next stop_pair(struct job_run *run)
 {
 	struct control_pair pair;
@@ -317,6 +323,33 @@ static enum job_next stop_pair(struct job_run *run)
 		return job_fail(run, REFUSE_NO_SUCH_PAIR, "the pair has been deleted meanwhile");
 	return pair.group[0] == '\0' && is_running(pair.state) ? ask_of_pair(run, CONTROL_STOP_PAIR) : JOB_GO_ON;
 }
+
+static const struct job_step create_pair_steps[] = {
+	{ .name = "reach both sites", .run = reach_sites },
+	{ .name = "create the DR disk", .run = create_disk, .makes = "peer_disk" },
+	{ .name = "create the pair", .run = create_pair, .makes = "pair" },
+	{ .name = "copy the disk", .run = begin_copy },
+	{ .name = "finish the copy", .run = has_been_copied },
+	{ .name = "wait for other jobs", .run = take_turn },
+	{ .name = "find the group", .run = look },
+	{ .name = "stop the pair", .run = stop_pair },
+	{ .name = "stop the group", .run = stop_group },
+	{ .name = "finish the stop of the group", .run = group_has_stopped },
+	{ .name = "add the pair", .run = add_pair },
+	{ .name = "start the group again", .run = start_group },
+	{ 0 },
+};
+static const struct job_step create_pair_undo[] = {
+	{ .name = "take the pair out of the group", .run = remove_pair },
+	{ .name = "stop the pair", .run = stop_pair },
+	{ .name = "delete the pair", .run = delete_pair },
+	{ .name = "finish the deletion", .run = pair_is_gone },
+	{ .name = "delete the DR disk", .run = delete_made_disk },
+	{ .name = "start the group again", .run = start_group },
+	{ 0 },
+};
+const struct job_plan sdrs_plan_create_pair = { .name = "sdrs create pair", .steps = create_pair_steps,
+						.undo = create_pair_undo };
 
 static enum job_next take_out(struct job_run *run)
 {
