@@ -958,6 +958,8 @@ def hurried(tmp_path):
 
     def start(**limits):
         sites.append(Site(tmp_path / "site"))
+        sites[0].apart = True
+        sites[0].configure()
         sites[0].environment = {f"OFFSITE_HOLD_{name.upper()}": str(value) for name, value in limits.items()}
         return sites[0].start()
     yield start

@@ -55,10 +55,11 @@ def until(what, predicate, limit_s=LIMIT_S):
 
 
 def free_ports(count):
-    """Ports that nothing listens on, below those the kernel gives to connecting clients."""
+    """Ports that nothing listens on, below those the kernel gives to connecting clients; each process that runs tests has its own."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 8
     ports = []
     while len(ports) < count:
-        port = random.randrange(20000, 32000)
+        port = 20000 + 1500 * worker + random.randrange(1500)
         with socket.socket() as one:
             try:
                 one.bind(("127.0.0.1", port))
