@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 
+#define uthash_fatal(message) abort()
 #define HASH_FUNCTION(key, size, out) ((out) = (unsigned)hash_xxh3(key, size))
 #include <uthash.h>
 

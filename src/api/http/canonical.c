@@ -54,7 +54,8 @@ static int pair_compare(const void *left, const void *right)
 
 void text_append_pairs(struct text *text, struct text_pair *pairs, size_t count)
 {
-	qsort(pairs, count, sizeof(*pairs), pair_compare);
+	if (count > 1)
+		qsort(pairs, count, sizeof(*pairs), pair_compare);
 	text_append(text, "", 0);
 	for (size_t i = 0; i < count; i++) {
 		text_append(text, "&", i > 0);

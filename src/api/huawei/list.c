@@ -53,13 +53,14 @@ static int compare_briefs(const void *left, const void *right, void *data)
 bool huawei_page(struct huawei *huawei, const struct huawei_listing *listing, struct huawei_page *out_page)
 {
 	struct gathering gathering = { .listing = listing };
+	struct huawei_listing order = *listing;
 	size_t first = listing->offset;
 	bool found = listing->marker == NULL;
 
 	*out_page = (struct huawei_page){ 0 };
 	control_each(huawei->control, listing->is_group, on_brief, &gathering);
 	if (gathering.count > 1)
-		qsort_r(gathering.briefs, gathering.count, sizeof(struct control_brief), compare_briefs, (void *)(uintptr_t)listing);
+		qsort_r(gathering.briefs, gathering.count, sizeof(struct control_brief), compare_briefs, &order);
 	for (size_t i = 0; !found && i < gathering.count; i++) {
 		found = strcmp(gathering.briefs[i].id, listing->marker) == 0;
 		if (found)

@@ -91,18 +91,21 @@ static const char *read_flag(const struct huawei_field *field, const json_t *val
 
 static const char *read_texts_by_name(const struct huawei_field *field, const json_t *value, char *at)
 {
+	const char *wrong = NULL, *name;
 	json_t *copy, *entry;
-	const char *name;
 
 	(void)field;
 	if (!json_is_object(value) || json_object_size(value) > TEXTS_MAX)
 		return "must be an object of at most 128 texts";
-	json_object_foreach((json_t *)(uintptr_t)value, name, entry)
-		if (!json_is_string(entry) || name[0] == '\0' || strlen(name) > 255 || json_string_length(entry) > 255)
-			return "must hold texts of at most 255 bytes";
 	copy = json_deep_copy(value);
-	memcpy(at, &copy, sizeof(copy));
-	return NULL;
+	json_object_foreach(copy, name, entry)
+		if (!json_is_string(entry) || name[0] == '\0' || strlen(name) > 255 || json_string_length(entry) > 255)
+			wrong = "must hold texts of at most 255 bytes";
+	if (wrong == NULL)
+		memcpy(at, &copy, sizeof(copy));
+	else
+		json_decref(copy);
+	return wrong;
 }
 
 static read_value *const readers[] = {
