@@ -45,10 +45,16 @@ static size_t id_count(const char *ids)
 	return count;
 }
 
+/* The list of ids that narrows a read, or NULL. */
+static const char *given_ids(const struct http_request *request, const struct read *read)
+{
+	return read == NULL || read->ids == NULL ? NULL : aliyun_given(request, read->ids);
+}
+
 bool aliyun_is_complete(const struct aliyun_operation *operation, const struct http_request *request, json_t *answer)
 {
 	const struct read *read = read_of(operation);
-	const char *ids = aliyun_given(request, read == NULL ? NULL : read->ids);
+	const char *ids = given_ids(request, read);
 	const json_t *total = json_object_get(answer, "TotalCount");
 
 	return answer != NULL && (ids == NULL || total == NULL || json_integer_value(total) >= (json_int_t)id_count(ids));
@@ -65,7 +71,7 @@ bool aliyun_is_answered_here(struct aliyun *aliyun, const struct aliyun_operatio
 		return true;
 	if (strcmp(region, here->region) == 0)
 		return (zone == NULL || strcmp(zone, here->zone) == 0) && aliyun_is_complete(operation, request, answer);
-	return aliyun_has_copy(operation, request) && aliyun_given(request, read->ids) != NULL &&
+	return aliyun_has_copy(operation, request) && given_ids(request, read) != NULL &&
 	       aliyun_is_complete(operation, request, answer);
 }
 

@@ -114,7 +114,7 @@ bool aliyun_has_copy(const struct aliyun_operation *operation, const struct http
 /* As if nothing had failed. */
 void aliyun_error_clear(struct aliyun_error *error);
 
-/* A parameter that says something; NULL when it is missing or empty, or has no name. */
+/* A parameter that says something; NULL when it is missing or empty. */
 const char *aliyun_given(const struct http_request *request, const char *name);
 /* The next id of a list - separated by commas, or in JSON - at which *list stands, which is moved behind it. Not ended by a zero;
  * NULL when there is none. */

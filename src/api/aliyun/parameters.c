@@ -18,7 +18,7 @@
 
 const char *aliyun_given(const struct http_request *request, const char *name)
 {
-	const char *value = name == NULL ? NULL : http_request_parameter(request, name);
+	const char *value = http_request_parameter(request, name);
 
 	return value != NULL && value[0] != '\0' ? value : NULL;
 }

@@ -44,9 +44,10 @@ static const char *read_uuids(const struct huawei_field *field, const json_t *va
 
 		entry = json_array_get(value, index);
 		wrong = read_uuid(field, entry, id) != NULL ? "must hold ids" : NULL;
-		json_array_foreach(ids, before, other)
+		json_array_foreach(ids, before, other) {
 			if (strcmp(json_string_value(other), id) == 0)
 				wrong = "holds an id twice";
+		}
 		json_array_append_new(ids, json_string(id));
 	}
 	if (wrong == NULL)
@@ -98,9 +99,10 @@ static const char *read_texts_by_name(const struct huawei_field *field, const js
 	if (!json_is_object(value) || json_object_size(value) > TEXTS_MAX)
 		return "must be an object of at most 128 texts";
 	copy = json_deep_copy(value);
-	json_object_foreach(copy, name, entry)
+	json_object_foreach(copy, name, entry) {
 		if (!json_is_string(entry) || name[0] == '\0' || strlen(name) > 255 || json_string_length(entry) > 255)
 			wrong = "must hold texts of at most 255 bytes";
+	}
 	if (wrong == NULL)
 		memcpy(at, &copy, sizeof(copy));
 	else

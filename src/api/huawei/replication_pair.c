@@ -212,9 +212,10 @@ void replication_create_pair(struct huawei_call *call)
 		huawei_fail(call, MHD_HTTP_BAD_REQUEST, "EVS.1002", "volume_ids must hold two ids.");
 		return;
 	}
-	json_array_foreach(creation->ids, index, id)
+	json_array_foreach(creation->ids, index, id) {
 		if (!huawei_may(call, "ebs:CreateDiskReplicaPair", CONTROL_RESOURCE_DISK, json_string_value(id)))
 			return;
+	}
 	find_next(call, creation);
 }
 

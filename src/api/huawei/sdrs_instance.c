@@ -78,8 +78,9 @@ size_t sdrs_count_instances(const struct control_group *group)
 	json_t *note;
 	size_t count = 0;
 
-	json_object_foreach(group->kept, name, note)
+	json_object_foreach(group->kept, name, note) {
 		count += id_of(name) != NULL;
+	}
 	return count;
 }
 
@@ -92,10 +93,11 @@ json_t *sdrs_attachments_of_pair(const struct control_group *group, const char *
 	json_object_foreach(group->kept, name, note) {
 		if (id_of(name) == NULL)
 			continue;
-		json_array_foreach(json_object_get(note, "attachment"), index, row)
+		json_array_foreach(json_object_get(note, "attachment"), index, row) {
 			if (strcmp(sdrs_text(row, "replication"), pair) == 0)
 				json_array_append_new(rows, json_pack("{s:s, s:s}", "protected_instance", id_of(name), "device",
 								      sdrs_text(row, "device")));
+		}
 	}
 	return rows;
 }
@@ -111,9 +113,10 @@ void sdrs_each_instance(struct huawei *huawei,
 	do {
 		control_list_groups(huawei->control, &filter, &list);
 		for (size_t i = 0; i < list.count; i++)
-			json_object_foreach(list.groups[i].kept, name, note)
+			json_object_foreach(list.groups[i].kept, name, note) {
 				if (id_of(name) != NULL)
 					visit(data, &list.groups[i], id_of(name), note);
+			}
 		filter.first += GROUPS_AT_ONCE;
 		control_list_free(&list);
 	} while (filter.first < list.total);
@@ -302,9 +305,10 @@ static void on_used(void *data, const struct control_group *group, const char *i
 
 	(void)group;
 	(void)id;
-	json_array_foreach(used->servers, index, server)
+	json_array_foreach(used->servers, index, server) {
 		if (strcmp(sdrs_text(server, "server"), sdrs_text(note, "server")) == 0)
 			text_copy(used->id, sizeof(used->id), sdrs_text(note, "server"));
+	}
 }
 
 static void create_all(struct huawei_call *call, const struct creation *creation)
@@ -434,11 +438,12 @@ void sdrs_create_instances(struct huawei_call *call)
 	json_array_foreach(servers, index, server) {
 		if (!huawei_read(call, server, server_fields, creation))
 			return;
-		json_array_foreach(creation->servers, before, other)
+		json_array_foreach(creation->servers, before, other) {
 			if (strcmp(sdrs_text(other, "server"), creation->server) == 0) {
 				huawei_fail(call, MHD_HTTP_BAD_REQUEST, "SDRS.0210", "A server is given twice.");
 				return;
 			}
+		}
 		snprintf(name, sizeof(name), "%s-%04zu", creation->name, index + 1);
 		add_server(creation, name);
 	}
@@ -603,8 +608,9 @@ void sdrs_detach_pair(struct huawei_call *call)
 	rows = find_both(call, attachment.pair, &group);
 	if (rows == NULL)
 		return;
-	json_array_foreach(rows, index, row)
+	json_array_foreach(rows, index, row) {
 		is_attached = is_attached || strcmp(sdrs_text(row, "protected_instance"), call->arguments[0]) == 0;
+	}
 	json_decref(rows);
 	if (!is_attached)
 		huawei_fail(call, MHD_HTTP_BAD_REQUEST, "SDRS.1604", "The pair is not attached to that instance.");

@@ -130,8 +130,9 @@ static void add_pairs_of_instances(struct sdrs_filter *filter)
 		if (!huawei_find_group(filter->huawei, id, &group))
 			continue;
 		free(group.pairs);
-		json_array_foreach(json_object_get(sdrs_instance_of(&group, instance), "attachment"), index, row)
+		json_array_foreach(json_object_get(sdrs_instance_of(&group, instance), "attachment"), index, row) {
 			json_object_set_new(filter->pairs, sdrs_text(row, "replication"), json_true());
+		}
 	}
 }
 

@@ -425,9 +425,10 @@ static enum job_next change_attachments(struct job_run *run, bool attaches)
 	if (note == NULL)
 		return job_fail(run, REFUSE_NO_SUCH_INSTANCE, "the instance has been deleted meanwhile");
 	attached = json_array();
-	json_array_foreach(json_object_get(note, "attachment"), index, row)
+	json_array_foreach(json_object_get(note, "attachment"), index, row) {
 		if (strcmp(sdrs_text(row, "replication"), pair) != 0)
 			json_array_append(attached, row);
+	}
 	if (attaches)
 		json_array_append_new(attached, json_pack("{s:s, s:s}", "replication", pair, "device",
 							  job_input(run->job, "device")));

@@ -50,8 +50,9 @@ json_t *sdrs_tag_rows(json_t *tags)
 	json_t *rows = json_array(), *value;
 	const char *key;
 
-	json_object_foreach(tags, key, value)
+	json_object_foreach(tags, key, value) {
 		json_array_append_new(rows, json_pack("{s:s, s:O}", "key", key, "value", value));
+	}
 	return rows;
 }
 
@@ -169,8 +170,9 @@ void sdrs_list_tags(struct huawei_call *call)
 	json_object_foreach(keys, key, values) {
 		json_t *list = json_array();
 
-		json_object_foreach(values, value, unused)
+		json_object_foreach(values, value, unused) {
 			json_array_append_new(list, json_string(value));
+		}
 		json_array_append_new(rows, json_pack("{s:s, s:o}", "key", key, "values", list));
 	}
 	json_decref(keys);
@@ -193,9 +195,10 @@ static bool has_tag(const json_t *tags, const json_t *wanted)
 	json_t *values = json_object_get(wanted, "values"), *entry;
 	size_t index;
 
-	json_array_foreach(values, index, entry)
+	json_array_foreach(values, index, entry) {
 		if (value != NULL && json_is_string(entry) && strcmp(json_string_value(entry), value) == 0)
 			return true;
+	}
 	return value != NULL && json_array_size(values) == 0;
 }
 
@@ -204,8 +207,9 @@ static size_t count_tags(const json_t *tags, const json_t *wanted)
 	size_t index, count = 0;
 	json_t *entry;
 
-	json_array_foreach(wanted, index, entry)
+	json_array_foreach(wanted, index, entry) {
 		count += has_tag(tags, entry);
+	}
 	return count;
 }
 

@@ -208,8 +208,9 @@ static bool read_metadata(struct huawei_call *call, struct listing *listing)
 		listing->tags = json_loads(text, 0, NULL);
 	bool good = json_is_object(listing->tags);
 
-	json_object_foreach(listing->tags, key, value)
+	json_object_foreach(listing->tags, key, value) {
 		good = good && json_is_string(value);
+	}
 	if (good)
 		listing->query.tags = listing->tags;
 	else

@@ -61,9 +61,10 @@ static void replace(struct huawei_call *call, struct volume_work *work)
 	json_t *value;
 
 	work->request.keys = json_array();
-	json_object_foreach(work->disk.tags, key, value)
+	json_object_foreach(work->disk.tags, key, value) {
 		if (json_object_get(work->request.tags, key) == NULL)
 			json_array_append_new(work->request.keys, json_string(key));
+	}
 	ask_tags(call, CONTROL_TAG, added);
 }
 
