@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/text.h"
 
 void table_init(struct table *table, const char *const *headings)
 {
@@ -24,8 +25,9 @@ void table_add(struct table *table, const char *format, ...)
 		table->cells = memory_resize(table->cells, table->room, sizeof table->cells[0]);
 	}
 	va_start(arguments, format);
-	vsnprintf(table->cells[table->rows++], TABLE_CELL_SIZE, format, arguments);
+	vsnprintf(table->cells[table->rows], TABLE_CELL_SIZE, format, arguments);
 	va_end(arguments);
+	text_clean(table->cells[table->rows++]); /* names are anybody's, and terminals obey control characters */
 }
 
 /* Columns a text takes: UTF-8 continuation bytes take none. */

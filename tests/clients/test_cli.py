@@ -8,6 +8,7 @@ import threading
 import urllib.parse
 
 import offsite
+from huawei import Huawei
 
 OFFSITE = os.path.join(offsite.BUILD, "src", "cli", "offsite")
 
@@ -150,6 +151,13 @@ def test_two_disks_of_one_name_are_told_apart(site):
     for _ in range(2):
         cli(site, "disk", "create", "--size", "1M", "--name", "twin")
     assert "2 disks are called \"twin\"" in cli(site, "disk", "delete", "twin", status=1)
+
+
+def test_names_do_not_rule_the_terminal(site):
+    """Those of the other dialect may hold anything."""
+    name = "a\x1b[2J\x07\r\nb"
+    assert Huawei(site).post("/v3/{project}/volumes", {"volume": {"size": 1, "name": name}}).status == 202
+    assert "a?[2J???b" in cli(site, "disk", "list")
 
 
 def test_waiting_ends_when_it_failed_and_says_why():
