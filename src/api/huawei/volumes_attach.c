@@ -318,10 +318,14 @@ static const struct huawei_field attachment_fields[] = {
 
 void attachment_create(struct huawei_call *call)
 {
-	struct volume_work *work = volume_work(call);
+	json_t *attachment = huawei_root(call, "attachment");
+	struct volume_work *work;
 
-	work->value = huawei_root(call, "attachment");
-	if (work->value == NULL || !huawei_read(call, work->value, attachment_fields, &work->request))
+	if (attachment == NULL)
+		return;
+	work = volume_work(call);
+	work->value = attachment;
+	if (!huawei_read(call, attachment, attachment_fields, &work->request))
 		return;
 	if (is_read_only(work->value)) {
 		huawei_fail(call, 501, "", "Volumes are attached for reading and writing; mode \"ro\" is not offered.");
