@@ -48,7 +48,7 @@ void huawei_id(enum control_resource kind, const char *text, char out[CONTROL_ID
 	if (strcmp(at, REST) == 0)
 		snprintf(out, CONTROL_ID_SIZE, "%s%s", prefixes[kind], digits);
 	else
-		text_copy(out, CONTROL_ID_SIZE, text);
+		text_copy(out, CONTROL_ID_SIZE, strlen(text) < CONTROL_ID_SIZE ? text : "");
 }
 
 /* "2026-01-02", then what divides it from the time, and what follows that. */
