@@ -287,8 +287,9 @@ static void search_tables(struct huawei_call *call, const char *const *parts, si
 
 			if (!huawei_path_matches(route->path, parts, count, &match))
 				continue;
-			snprintf(search->allowed + length, sizeof(search->allowed) - length, "%s%s", length == 0 ? "" : ", ",
-				 route->method);
+			if (strstr(search->allowed, route->method) == NULL) /* a path can be of several patterns */
+				snprintf(search->allowed + length, sizeof(search->allowed) - length, "%s%s",
+					 length == 0 ? "" : ", ", route->method);
 			call->family = table->family;
 			if (!method_fits(route->method, method))
 				continue;
@@ -307,6 +308,15 @@ static enum huawei_family family_of(const char *path)
 	if (strstr(path, "/os-vendor-replication") != NULL)
 		return HUAWEI_REPLICATION;
 	return strncmp(path, "/v3/auth", 8) == 0 || strncmp(path, "/identity", 9) == 0 ? HUAWEI_IDENTITY : HUAWEI_VOLUMES;
+}
+
+/* What cannot stand in an answer names nothing that there is. */
+static bool is_text(const char *path)
+{
+	AUTO_FREE char *clean = memory_copy_text(path);
+
+	text_clean(clean);
+	return strcmp(clean, path) == 0;
 }
 
 /* False: too many parts to be any route's. */
@@ -333,7 +343,7 @@ static void find_route(struct huawei_call *call, struct search *search)
 	size_t count;
 
 	call->family = family_of(call->path);
-	if (!split(call->path, parts, &count))
+	if (!is_text(call->path) || !split(call->path, parts, &count))
 		return;
 	search_tables(call, parts, count, search);
 	call->route = search->route;
@@ -348,6 +358,24 @@ static void find_route(struct huawei_call *call, struct search *search)
 }
 
 /* --- in order --- */
+
+/* What is no text cannot be asked of another site, nor stand in an answer. */
+static bool check_query(struct huawei_call *call)
+{
+	for (size_t i = 0; i < http_request_parameter_count(call->request); i++) {
+		json_t *name = json_string(http_request_parameter_name(call->request, i));
+		json_t *value = json_string(http_request_parameter_value(call->request, i));
+		bool good = name != NULL && value != NULL;
+
+		json_decref(name);
+		json_decref(value);
+		if (good)
+			continue;
+		huawei_fail(call, MHD_HTTP_BAD_REQUEST, "", "The parameters must be UTF-8.");
+		return false;
+	}
+	return true;
+}
 
 static bool check_route(struct huawei_call *call, const struct search *search)
 {
@@ -414,7 +442,7 @@ void huawei_on_request(void *data, struct http_request *request)
 	}
 	if ((call->route == NULL || call->route->action != NULL) && !identify(call))
 		return;
-	if (!check_route(call, &search) || !read_body(call))
+	if (!check_route(call, &search) || !check_query(call) || !read_body(call))
 		return;
 	if (call->route->action != NULL && call->route->action[0] != '\0' &&
 	    !huawei_may(call, call->route->action, call->route->resource, call->route->resource < 0 ? NULL : call->object))

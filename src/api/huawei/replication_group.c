@@ -178,7 +178,9 @@ static struct wish *wish_read(struct huawei_call *call, const struct huawei_fiel
 	call->on_free = wish_clear;
 	if (!huawei_read(call, root, fields, wish))
 		return NULL;
-	return wish->model[0] == '\0' || replication_model_fits(call, wish->model) ? wish : NULL;
+	if (wish->model[0] == '\0' && fields != creation_fields)
+		return wish;
+	return replication_model_fits(call, wish->model) ? wish : NULL;
 }
 
 static void on_created(void *data, const struct control_answer *answer)
