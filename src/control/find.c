@@ -288,7 +288,7 @@ static void add_peers(struct finding *finding, const struct control_site *site, 
 		struct control_disk *disk;
 		struct disk_record record;
 
-		if (index >= CONTROL_FIND_MAX || !disk_from_json(row, &record))
+		if (index >= CONTROL_FIND_MAX || json_string_length(json_object_get(row, "id")) == 0 || !disk_from_json(row, &record))
 			break;
 		disk = finding_row(finding);
 		fill_disk(finding->control, &record, disk); /* takes the reference to the tags */
