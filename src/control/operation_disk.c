@@ -118,6 +118,8 @@ void operate_create_disk(struct call *call)
 	disk->created_s = control_now_s();
 	memcpy(call->made_id, disk->id, sizeof call->made_id);
 	if (disk_store(control, disk, &error) < 0) {
+		disk_forget(control, disk, NULL);
+		call->made_id[0] = 0;
 		call_end_error(call, &error);
 		return;
 	}

@@ -99,6 +99,14 @@ static void on_prepared(struct control *control, void *data, const json_t *reply
 	call_end(call, refusal, "%s", text);
 }
 
+/* What could not be stored is not there. */
+static void create_undo(struct call *call, struct replica *replica, const struct error *error)
+{
+	replica_forget(call->control, replica, NULL);
+	call->made_id[0] = 0;
+	call_end_error(call, error);
+}
+
 void operate_create_pair(struct call *call)
 {
 	const struct control_request *request = &call->request;
@@ -140,7 +148,7 @@ void operate_create_pair(struct call *call)
 	replica->state = PAIR_CREATING;
 	if (replica_keep(control, replica, &error) < 0) {
 		json_decref(question);
-		call_end_error(call, &error);
+		create_undo(call, replica, &error);
 		return;
 	}
 	ask_for_call(control, request->peer_zone, question, on_prepared, call);
@@ -155,7 +163,7 @@ void operate_create_group(struct call *call)
 		return;
 	replica = replica_new(call, true);
 	if (replica_store(call->control, replica, &error) < 0)
-		call_end_error(call, &error);
+		create_undo(call, replica, &error);
 	else
 		call_end(call, REFUSE_NONE, "%s", "");
 }
