@@ -246,13 +246,18 @@ static uint64_t begin_time(const struct jobs *jobs)
 	return now_ms > last_ms ? now_ms : last_ms + 1;
 }
 
+bool jobs_are_full(const struct jobs *jobs)
+{
+	return jobs->running >= JOBS_RUNNING_MAX;
+}
+
 const struct job *jobs_begin(struct jobs *jobs, const struct job_plan *plan, const char *object, json_t *input,
 			     void (*on_end)(void *data, const struct job *job), void *data, struct error *error)
 {
 	uint8_t random[16];
 	struct job *job;
 
-	if (jobs->running >= JOBS_RUNNING_MAX || getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random)) {
+	if (jobs_are_full(jobs) || getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random)) {
 		json_decref(input);
 		error_set(error, -EBUSY, "%u jobs are running already: try again in a moment", jobs->running);
 		return NULL;

@@ -97,6 +97,8 @@ void jobs_free(struct jobs *jobs);
  * called once, and not after jobs_forget. NULL with the error: -EBUSY, too many run; or the catalog's. */
 const struct job *jobs_begin(struct jobs *jobs, const struct job_plan *plan, const char *object, json_t *input,
 			     void (*on_end)(void *data, const struct job *job), void *data, struct error *error);
+/* Another one cannot begin now: to be asked by whoever does something else first. */
+bool jobs_are_full(const struct jobs *jobs);
 /* Whoever waited waits no longer; the job goes on. */
 void jobs_forget(struct jobs *jobs, const struct job *job);
 

@@ -326,9 +326,11 @@ static void too_many_are_refused(void **state)
 	(void)state;
 	for (unsigned i = 0; i < JOBS_RUNNING_MAX; i++)
 		begin(&hopeless, NULL);
+	assert_true(jobs_are_full(site.jobs));
 	assert_null(jobs_begin(site.jobs, &hopeless, "", json_object(), NULL, NULL, &error));
 	assert_int_equal(error.code, -EBUSY);
 	go_on();
+	assert_false(jobs_are_full(site.jobs));
 	begin(&hopeless, NULL);
 	go_on();
 }

@@ -1,5 +1,6 @@
 /* The door: which route, who calls and may they, what is the body; and the answer's form. A call is handed to its handler
  * whole and checked so far, and ends with exactly one answer. */
+#include <errno.h>
 #include <microhttpd.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -134,7 +135,9 @@ static void call_send(struct huawei_call *call, unsigned status, const char *tex
 	http_request_answer(call->request, status, text == NULL ? NULL : JSON_TYPE, text == NULL ? "" : text,
 			    text == NULL ? 0 : strlen(text));
 	call_audit(call, status);
-	call_free(call);
+	call->ended = true;
+	if (!call->handled)
+		call_free(call);
 }
 
 void huawei_answer(struct huawei_call *call, unsigned status, json_t *body)
@@ -168,6 +171,13 @@ void huawei_refuse(struct huawei_call *call, enum refusal refusal, const char *t
 	const struct huawei_refusal line = huawei_refusal_of(call->family, refusal);
 
 	huawei_fail(call, line.status, line.code, "%s", text[0] == '\0' ? line.sentence : text);
+}
+
+/* Too many of them is over in a moment; a catalog that fails is not. */
+void huawei_fail_begin(struct huawei_call *call, const struct error *error)
+{
+	huawei_fail(call, error->code == -EBUSY ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_INTERNAL_SERVER_ERROR, "", "%s",
+		    error->text);
 }
 
 void huawei_base_url(const struct huawei_call *call, char out[256])
@@ -422,19 +432,12 @@ static void request_id_make(char out[HUAWEI_UUID_SIZE + 4])
 	snprintf(out, HUAWEI_UUID_SIZE + 4, "req-%.8s-%.4s-%.4s-%.4s-%s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
 }
 
-void huawei_on_request(void *data, struct http_request *request)
+static void call_handle(struct huawei_call *call)
 {
-	struct huawei *huawei = data;
-	struct huawei_call *call = memory_new(1, sizeof(*call));
 	struct search search = { 0 };
 	const char *sentence;
-	unsigned fault = http_request_fault(request, &sentence);
+	unsigned fault = http_request_fault(call->request, &sentence);
 
-	call->huawei = huawei;
-	call->request = request;
-	call->path = memory_copy_text(http_request_path(request));
-	list_append(&huawei->calls, &call->link);
-	request_id_make(call->request_id);
 	find_route(call, &search);
 	if (fault != 0) {
 		huawei_fail(call, fault, "", "%s.", sentence);
@@ -448,4 +451,21 @@ void huawei_on_request(void *data, struct http_request *request)
 	    !huawei_may(call, call->route->action, call->route->resource, call->route->resource < 0 ? NULL : call->object))
 		return;
 	call->route->handle(call);
+}
+
+void huawei_on_request(void *data, struct http_request *request)
+{
+	struct huawei *huawei = data;
+	struct huawei_call *call = memory_new(1, sizeof(*call));
+
+	call->huawei = huawei;
+	call->request = request;
+	call->path = memory_copy_text(http_request_path(request));
+	list_append(&huawei->calls, &call->link);
+	request_id_make(call->request_id);
+	call->handled = true;
+	call_handle(call);
+	call->handled = false;
+	if (call->ended)
+		call_free(call);
 }

@@ -13,6 +13,7 @@
 #include "jobs/jobs.h"
 
 struct catalog;
+struct error;
 struct http_request;
 
 #define HUAWEI_UUID_SIZE 37
@@ -45,6 +46,7 @@ struct huawei_call {
 	char request_id[HUAWEI_UUID_SIZE + 4];
 	struct auth_caller caller;
 	bool known;                       /* who calls has been proven */
+	bool handled, ended;              /* its handler has not returned; it has been answered: both, and it waits to be freed */
 	char *path;                       /* cut at its slashes */
 	const char *arguments[HUAWEI_PARTS_MAX]; /* what stands at the route's {}, in their order; "" where there is none */
 	json_t *body;                     /* an object, or NULL when there is no body */
@@ -66,7 +68,8 @@ struct huawei_route {
 	/* What policies call it, "ebs:StartDiskReplicaPair"; "": whoever is known may; NULL: anybody, known or not. */
 	const char *action;
 	int resource; /* enum control_resource of the first argument, which then becomes an id of control's; or -1 */
-	/* Ends the call with one of huawei_answer, huawei_accept, huawei_fail, huawei_refuse: now or later. */
+	/* Ends the call with one of huawei_answer, huawei_accept, huawei_fail, huawei_refuse, once: now, and the call is there until
+	 * the handler returns; or later, and then it is freed with that. */
 	void (*handle)(struct huawei_call *call);
 };
 
@@ -90,6 +93,8 @@ void huawei_fail(struct huawei_call *call, unsigned status, const char *code, co
 	__attribute__((format(printf, 4, 5)));
 /* A refusal of control's in the words of the family; `text` (may be "") holds particulars. */
 void huawei_refuse(struct huawei_call *call, enum refusal refusal, const char *text);
+/* A job that jobs_begin could not begin. */
+void huawei_fail_begin(struct huawei_call *call, const struct error *error);
 /* Unless the call has ended before so many seconds are over, on_late is called, once: it ends it. */
 void huawei_answer_within(struct huawei_call *call, uint32_t seconds, void (*on_late)(struct huawei_call *call));
 /* Whether the caller may do this to that one (an id of control's; NULL: to whatever there is); false: the call has failed. */

@@ -86,7 +86,7 @@ static void run_job(struct huawei_call *call, const struct job_plan *plan, json_
 	call->on_free = waiting_forget;
 	waiting->job = jobs_begin(call->huawei->jobs, plan, call->object, input, on_job_ended, call, &error);
 	if (waiting->job == NULL)
-		huawei_fail(call, MHD_HTTP_SERVICE_UNAVAILABLE, "", "%s", error.text);
+		huawei_fail_begin(call, &error);
 	else
 		huawei_answer_within(call, seconds, on_late);
 }

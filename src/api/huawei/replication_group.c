@@ -78,7 +78,7 @@ static void answer_begun(struct huawei_call *call, const char *id, const struct 
 	struct error error;
 
 	if (jobs_begin(call->huawei->jobs, plan, id, input, NULL, NULL, &error) == NULL) {
-		huawei_fail(call, MHD_HTTP_SERVICE_UNAVAILABLE, "", "%s", error.text);
+		huawei_fail_begin(call, &error);
 	} else if (!huawei_find_group(call->huawei, id, &group)) {
 		huawei_refuse(call, REFUSE_NO_SUCH_GROUP, "");
 	} else {
@@ -212,6 +212,10 @@ void replication_create_group(struct huawei_call *call)
 	}
 	if (!pairs_fit(call, wish->add, "", wish->station, request.peer_zone))
 		return;
+	if (jobs_are_full(call->huawei->jobs)) { /* or there would be a group without its pairs */
+		huawei_fail(call, MHD_HTTP_SERVICE_UNAVAILABLE, "", "Too many changes are under way: try again in a moment.");
+		return;
+	}
 	source = control_find_site(call->huawei->control, wish->station, &linked);
 	destination = control_find_site(call->huawei->control, request.peer_zone, &linked);
 	if (source == NULL || destination == NULL) {
