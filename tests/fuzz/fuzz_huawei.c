@@ -41,9 +41,9 @@ static bool is_text(const json_t *value)
 }
 
 /* "error" with a title, Keystone's; or the fault, and the gateway's three members behind it. */
-static void check_failure(const json_t *body, unsigned status)
+static void check_failure(json_t *body, unsigned status)
 {
-	const json_t *fault = json_object_iter_value(json_object_iter((json_t *)(uintptr_t)body));
+	const json_t *fault = json_object_iter_value(json_object_iter(body));
 	const json_t *code = json_object_get(fault, "code");
 
 	assert(is_text(json_object_get(fault, "message")));

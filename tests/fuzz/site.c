@@ -12,8 +12,9 @@
 #include <unistd.h>
 
 #include "api/huawei/huawei.h"
-#include "api/huawei/internal.h"
+#include "api/huawei/sdrs.h"
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/memory.h"
 #include "catalog/catalog.h"
 #include "control/internal.h"
@@ -26,17 +27,20 @@
 
 struct site site;
 
-/* What stands for what; a disk is free, attached, in the pair, in the group's pair, or at the peer. */
-enum name { FREE, ATTACHED, OF_PAIR, OF_MEMBER, THERES, PAIR, MEMBER, GROUP, ATTACHMENT, PROJECT, TOKEN, NAMES };
-static const char letters[NAMES + 1] = "deacqrmgnpt";
+/* What stands for what; a disk is free, attached, in the pair, in the group's pair, or at the peer. The instance is protected, by
+ * the group; the job has failed. */
+enum name {
+	FREE, ATTACHED, OF_PAIR, OF_MEMBER, THERES, PAIR, MEMBER, GROUP, ATTACHMENT, PROJECT, INSTANCE, JOB, DOMAIN, TOKEN, NAMES
+};
+static const char letters[NAMES + 1] = "deacqrmgnpijot";
 
 static struct {
 	char folder[64];
 	struct catalog *catalog;
 	struct control *control;
 	char ids[NAMES][CONTROL_ID_SIZE];
-	char names[NAMES][HUAWEI_UUID_SIZE];
-	uint64_t passed_ms;
+	char names[NAMES][HUAWEI_UUID_SIZE + 1];
+	uint64_t passed_ms, opened_ms; /* since the site was opened; when that was done */
 	uint64_t random;
 	unsigned state;
 	bool touched; /* by something else than writes */
@@ -214,6 +218,39 @@ static void make_pair(enum name name, enum name disk, const char *copy)
 	make(name, &request);
 }
 
+/* As sdrs_instance.c and sdrs_group.c write them. */
+static void make_instance(void)
+{
+	struct control_request request = { .operation = CONTROL_KEEP_GROUP };
+	json_t *note = json_pack("{s:s, s:s, s:s, s:i, s:i, s:{s:s}, s:[{s:s, s:s}]}", "name", "n", "description", "", "server",
+				 "i-2", "created", 1, "updated", 1, "tags", "k", "v", "attachment", "replication",
+				 world.ids[MEMBER], "device", "/dev/vdb");
+	char key[60], hex[SHA256_HEX_SIZE];
+
+	memcpy(world.names[INSTANCE], world.names[GROUP], sizeof(world.names[0]));
+	world.names[INSTANCE][35] = '7';
+	snprintf(key, sizeof(key), "instance:%s", world.names[INSTANCE]);
+	request.kept = json_pack("{s:o}", key, note);
+	memcpy(request.group, world.ids[GROUP], sizeof(request.group));
+	make(GROUP, &request);
+	control_request_clear(&request);
+	hash_sha256_hex("z-1_" THERE, 4 + strlen(THERE), hex);
+	snprintf(world.names[DOMAIN], sizeof(world.names[0]), "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16,
+		 hex + 20);
+}
+
+static void make_job(void)
+{
+	const unsigned done = 1;
+	const struct job *job = jobs_begin(site.huawei->jobs, &sdrs_plan_expand_pair, world.ids[MEMBER],
+					   json_pack("{s:s, s:s, s:s}", "group", world.ids[GROUP], "pair", "none", "disk", "none"),
+					   NULL, NULL, NULL);
+
+	assert(job != NULL);
+	memcpy(world.names[JOB], job->id, sizeof(job->id));
+	site_pass(&done);
+}
+
 static void make_things(void)
 {
 	struct control_request attach = { .operation = CONTROL_ATTACH_DISK, .instance = "i-1" };
@@ -236,6 +273,8 @@ static void make_things(void)
 	memcpy(world.names[ATTACHMENT], world.names[ATTACHED], sizeof(world.names[0]));
 	world.names[ATTACHMENT][35] = '1'; /* as volumes_row.c makes it */
 	memcpy(world.names[PROJECT], site.huawei->project, HUAWEI_PROJECT_SIZE);
+	make_instance();
+	make_job();
 }
 
 static void make_callers(void)
@@ -310,6 +349,7 @@ static void open_all(void)
 	set_state(MEMBER, false);
 	set_state(GROUP, true);
 	site.writes = 0;
+	world.opened_ms = world.passed_ms;
 	world.touched = false;
 }
 
@@ -326,7 +366,7 @@ static void close_all(void)
 
 void site_renew(unsigned state)
 {
-	if (site.writes != 0 || world.touched || world.passed_ms != 0 || world.count != 0 || state != world.state) {
+	if (site.writes != 0 || world.touched || world.passed_ms != world.opened_ms || world.count != 0 || state != world.state) {
 		close_all();
 		world.state = state;
 		open_all();
