@@ -12,6 +12,14 @@ void text_copy(char *out, size_t size, const char *text)
 	out[length] = 0;
 }
 
+void text_copy_quotable(char *out, size_t size, const char *text)
+{
+	text_copy(out, size, text);
+	for (; *out != 0; out++)
+		if (*out == '"' || *out == '\\')
+			*out = '?';
+}
+
 bool text_parse_time(const char *text, int64_t *out_s)
 {
 	static const char form[] = "dddd-dd-ddTdd:dd:ddZ";

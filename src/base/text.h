@@ -9,6 +9,9 @@
 /* `size` is the room of `out`, the final zero included; at least 1. */
 void text_copy(char *out, size_t size, const char *text);
 
+/* The same, for a value between quotes in the log: what would end it there becomes '?'. */
+void text_copy_quotable(char *out, size_t size, const char *text);
+
 /* "2026-01-02T03:04:05Z", exactly so, of a day that there is: seconds since 1970. */
 bool text_parse_time(const char *text, int64_t *out_s);
 #define TEXT_TIME_SIZE 32

@@ -90,19 +90,21 @@ void control_call(struct control *control, const struct control_request *request
 void call_end(struct call *call, enum refusal refusal, const char *format, ...)
 {
 	struct control_answer answer = { .refusal = refusal, .preview = call->previewed ? &call->preview : NULL };
+	char logged[sizeof answer.text];
 	va_list arguments;
 
 	va_start(arguments, format);
 	vsnprintf(answer.text, sizeof answer.text, format, arguments);
 	va_end(arguments);
 	text_clean(answer.text);
+	text_copy_quotable(logged, sizeof logged, answer.text); /* it may quote a caller, or another site */
 	if (call->owns_token)
 		token_end(call, refusal == REFUSE_NONE);
 	snprintf(answer.id, sizeof answer.id, "%s", call->made_id);
 	answer.amount = call->request.amount == 0 ? 1 : call->request.amount;
 	log_event(LOG_INFO, "control.call", "operation=\"%s\" id=%s refusal=%s text=\"%s\"",
 		  control_operation_name(call->request.operation), answer.id[0] != 0 ? answer.id : "-", refusal_name(refusal),
-		  answer.text);
+		  logged);
 	call->on_answer(call->data, &answer);
 	control_request_clear(&call->request);
 	free(call);

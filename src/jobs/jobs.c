@@ -52,7 +52,9 @@ static void job_keep(struct job *job)
 static void job_end(struct job *job)
 {
 	void (*on_end)(void *data, const struct job *job) = job->on_end;
+	char logged[sizeof(job->text)];
 
+	text_copy_quotable(logged, sizeof(logged), job->text);
 	job->state = job->undoing || job->refusal != REFUSE_NONE ? JOB_FAILED : JOB_DONE;
 	job->ended_ms = jobs_wall_ms();
 	job->jobs->running--;
@@ -61,7 +63,7 @@ static void job_end(struct job *job)
 	list_init(&job->at_work);
 	job_keep(job);
 	log_event(LOG_INFO, "job.ended", "id=%s plan=%s object=%s result=%s reason=\"%s\"", job->id, job->plan->name,
-		  job->object[0] == '\0' ? "-" : job->object, job->state == JOB_DONE ? "done" : "failed", job->text);
+		  job->object[0] == '\0' ? "-" : job->object, job->state == JOB_DONE ? "done" : "failed", logged);
 	job->on_end = NULL;
 	if (on_end != NULL)
 		on_end(job->data, job);
@@ -85,9 +87,11 @@ static void job_go_on(struct job *job, bool again)
 static void job_break(struct job *job, enum refusal refusal, const char *text)
 {
 	const struct job_step *step = job_step(job);
+	char logged[sizeof(job->text)];
 
 	if (step->may_fail || job->undoing) {
-		log_event(LOG_INFO, "job.step_skipped", "id=%s step=\"%s\" reason=\"%s\"", job->id, step->name, text);
+		text_copy_quotable(logged, sizeof(logged), text);
+		log_event(LOG_INFO, "job.step_skipped", "id=%s step=\"%s\" reason=\"%s\"", job->id, step->name, logged);
 		job_go_on(job, step->repeats);
 		return;
 	}
