@@ -67,6 +67,7 @@ void call_begin(struct control *control, const struct control_request *request, 
 {
 	struct call *call = memory_new(1, sizeof *call);
 
+	list_append(&control->calls, &call->entry);
 	call->control = control;
 	call->request = *request;
 	json_incref(call->request.ids);
@@ -85,6 +86,13 @@ void control_call(struct control *control, const struct control_request *request
 		  void (*on_answer)(void *data, const struct control_answer *answer), void *data)
 {
 	call_begin(control, request, NULL, 0, on_answer, data);
+}
+
+void call_free(struct call *call)
+{
+	list_remove(&call->entry);
+	control_request_clear(&call->request);
+	free(call);
 }
 
 void call_end(struct call *call, enum refusal refusal, const char *format, ...)
@@ -106,8 +114,7 @@ void call_end(struct call *call, enum refusal refusal, const char *format, ...)
 		  control_operation_name(call->request.operation), answer.id[0] != 0 ? answer.id : "-", refusal_name(refusal),
 		  logged);
 	call->on_answer(call->data, &answer);
-	control_request_clear(&call->request);
-	free(call);
+	call_free(call);
 }
 
 void call_end_error(struct call *call, const struct error *error)
@@ -128,6 +135,8 @@ static void on_forwarded(struct control *control, void *data, const json_t *repl
 	call->previewed = preview_from_json(json_object_get(reply, "preview"), &call->preview);
 	if (id != NULL)
 		snprintf(call->made_id, sizeof call->made_id, "%s", id);
+	else if (refusal == REFUSE_NONE)
+		refusal = REFUSE_PEER_ANSWER;
 	call_end(call, refusal, "%s", text);
 }
 

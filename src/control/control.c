@@ -80,6 +80,7 @@ struct control *control_new(const struct control_config *config, struct catalog 
 	list_init(&control->tokens);
 	list_init(&control->openings);
 	list_init(&control->findings);
+	list_init(&control->calls);
 	if (record_load(control, error) < 0 || limits_resume(control, error) < 0 ||
 	    catalog_each(catalog, "token", on_token, control, error) < 0) {
 		control_free(control);
@@ -92,15 +93,28 @@ struct control *control_new(const struct control_config *config, struct catalog 
 	return control;
 }
 
-/* What an unfinished step remembers is its own; the step is redone at the next start. */
-static void free_waiting(struct list *head)
+/* What an unfinished step remembers is its own, or the call that it is for; the step is redone at the next start. */
+static void free_remembered(struct control *control, void *data)
+{
+	list_for_each(entry, &control->calls) {
+		struct call *call = container_of(entry, struct call, entry);
+
+		if (call == data) {
+			call_free(call);
+			return;
+		}
+	}
+	free(data);
+}
+
+static void free_waiting(struct control *control, struct list *head)
 {
 	struct list *entry;
 
 	while ((entry = list_pop(head)) != NULL) {
 		struct waiting *waiting = container_of(entry, struct waiting, entry);
 
-		free(waiting->data);
+		free_remembered(control, waiting->data);
 		free(waiting);
 	}
 }
@@ -112,12 +126,14 @@ void control_free(struct control *control)
 	record_unload(control);
 	tokens_unload(control);
 	findings_unload(control);
-	free_waiting(&control->commands);
-	free_waiting(&control->asks);
+	free_waiting(control, &control->commands);
+	free_waiting(control, &control->asks);
 	while ((entry = list_pop(&control->openings)) != NULL) {
-		free(container_of(entry, struct opening, entry)->data);
+		free_remembered(control, container_of(entry, struct opening, entry)->data);
 		free(container_of(entry, struct opening, entry));
 	}
+	list_for_each(call, &control->calls)
+		call_free(container_of(call, struct call, entry));
 	free(control->peers);
 	free(control);
 }

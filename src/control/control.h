@@ -352,7 +352,9 @@ struct control_found {
 	struct control_disk *disks; /* tags included, for as long as on_found runs */
 	size_t count;
 	bool more;                  /* behind the last */
-	const struct control_site *unreached; /* a site asked that did not answer, or NULL */
+	const struct control_site *unreached; /* a site asked that did not answer, or NULL; why: */
+	enum refusal refusal;       /* PEER_UNREACHABLE or PEER_ANSWER */
+	char text[CONTROL_ID_SIZE + 64];
 };
 
 /* Calls on_found exactly once, before returning or within 2.5 seconds. */

@@ -1,5 +1,6 @@
 /* Disks of all sites in one order: every site is asked for its first ones behind a row, and what they give is put together. A
  * site that does not answer is named, so that nobody takes what is there for all there is. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -301,6 +302,16 @@ static void add_peers(struct finding *finding, const struct control_site *site, 
 	}
 }
 
+static void finding_miss(struct finding *finding, const struct control_site *site, enum refusal refusal)
+{
+	struct control_found *found = &finding->found;
+
+	found->unreached = site;
+	found->refusal = refusal;
+	snprintf(found->text, sizeof found->text, "site %s, which may have it, %s", site->zone,
+		 refusal == REFUSE_PEER_ANSWER ? "gives no answer that is understood" : "does not answer now");
+}
+
 struct finding_ask {
 	struct finding *finding;
 	const struct control_site *site;
@@ -310,13 +321,15 @@ static void on_peer_found(struct control *control, void *data, const json_t *rep
 {
 	struct finding_ask *ask = data;
 	struct finding *finding = ask->finding;
+	enum refusal refusal;
 	char text[256];
 
 	(void)control;
-	if (reply_refusal(reply, text) == REFUSE_NONE)
+	refusal = reply_refusal(reply, text);
+	if (refusal == REFUSE_NONE)
 		add_peers(finding, ask->site, reply);
 	else
-		finding->found.unreached = ask->site;
+		finding_miss(finding, ask->site, refusal == REFUSE_PEER_ANSWER ? refusal : REFUSE_PEER_UNREACHABLE);
 	free(ask);
 	finding_release(finding);
 }
@@ -340,7 +353,7 @@ void control_find_disks(struct control *control, const struct control_disk_query
 		    (query->id != NULL && finding->found.count > 0))
 			continue;
 		if (!peer->linked) {
-			finding->found.unreached = &peer->site;
+			finding_miss(finding, &peer->site, REFUSE_PEER_UNREACHABLE);
 			continue;
 		}
 		ask = memory_new(1, sizeof *ask);

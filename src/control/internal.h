@@ -115,6 +115,7 @@ struct opening {
 
 /* A call on its way. */
 struct call {
+	struct list entry; /* of the control: not answered yet */
 	struct control *control;
 	struct control_request request;
 	void (*on_answer)(void *data, const struct control_answer *answer);
@@ -158,6 +159,7 @@ struct control {
 	json_t *(*on_read)(void *data, const json_t *question);
 	void *on_read_data;
 	uint32_t stale_count;          /* of replicas that are stale: looked at whenever a unit is opened */
+	struct list calls;             /* of struct call */
 	struct list findings;          /* find.c: answers that are awaited */
 	struct list openings;          /* of struct opening: units that wait for the one before them to be closed */
 	uint64_t next_id;
@@ -283,6 +285,7 @@ void on_tokens(struct debt *debt, const json_t *message);
 /* As control_call; `from`: the peer that carried it here, or NULL. */
 void call_begin(struct control *control, const struct control_request *request, const char *from, uint32_t hops,
 		void (*on_answer)(void *data, const struct control_answer *answer), void *data);
+void call_free(struct call *call);
 void call_end(struct call *call, enum refusal refusal, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void call_end_error(struct call *call, const struct error *error);
 void call_forward(struct call *call, const char *zone);

@@ -32,7 +32,8 @@ static void on_command(void *data, const struct shard_command *command)
 
 	(void)data;
 	if (command->kind == SHARD_MESSAGE) {
-		if (memmem(command->u.message.bytes, command->u.message.size, "\"call\"", 6) != NULL)
+		if (memmem(command->u.message.bytes, command->u.message.size, "\"call\"", 6) != NULL ||
+		    memmem(command->u.message.bytes, command->u.message.size, "\"find\"", 6) != NULL)
 			site.asked = command->u.message.id;
 		free(command->u.message.bytes);
 	}
@@ -121,6 +122,39 @@ static void an_answer_that_is_not_understood_is_said_to_be(void **state)
 	}
 }
 
+static void on_found(void *data, const struct control_found *found)
+{
+	(void)data;
+	site.answers++;
+	site.refusal = found->count > 0 ? REFUSE_NONE : found->refusal;
+	assert_ptr_not_equal(found->unreached, NULL);
+}
+
+/* A disk that may be there: who has it gives an answer that is none. */
+static void a_search_that_is_not_understood_is_said_to_be(void **state)
+{
+	struct control_disk_query query = { .id = "d-0123456789ab8def8abc", .state = -1, .limit = 1 };
+
+	(void)state;
+	site.answers = 0;
+	control_find_disks(site.control, &query, on_found, NULL);
+	assert_int_equal(site.answers, 0);
+	reply("{\"rows\":7}");
+	assert_int_equal(site.refusal, REFUSE_PEER_ANSWER);
+}
+
+/* The daemon ends before the answer comes: nothing of the call is left, which the sanitizers see. */
+static void a_call_that_waits_is_given_up(void **state)
+{
+	struct control_request request = { .operation = CONTROL_CREATE_DISK, .zone = THERE, .size = 1u << 20,
+					   .tags = json_pack("{s:s}", "key", "value") };
+
+	(void)state;
+	control_call(site.control, &request, on_answer, NULL);
+	assert_int_equal(site.answers, 0);
+	control_request_clear(&request);
+}
+
 static void without_a_link_nobody_is_asked(void **state)
 {
 	struct control_request request = { .operation = CONTROL_CREATE_DISK, .zone = THERE, .size = 1u << 20 };
@@ -138,6 +172,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(an_answer_is_given_on, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(an_answer_that_is_not_understood_is_said_to_be, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_search_that_is_not_understood_is_said_to_be, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_call_that_waits_is_given_up, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(without_a_link_nobody_is_asked, set_up, tear_down),
 	};
 

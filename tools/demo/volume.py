@@ -65,7 +65,8 @@ class Volume:
         self.device = run("losetup", "-f", "--show", file).strip()
 
     def make_file_system(self):
-        run("mkfs.ext4", "-q", "-F", self.device)
+        # Blocks as disks have them: on a small volume they would be of 1 KiB, and a page of a file might lie in two of the disk's.
+        run("mkfs.ext4", "-q", "-F", "-b", "4096", self.device)
 
     def mount(self):
         os.makedirs(self.mounted, mode=0o711, exist_ok=True)

@@ -174,7 +174,7 @@ static void on_found(void *data, const struct control_found *found)
 	struct creation *creation = call->state;
 
 	if (found->count == 0 && found->unreached != NULL) {
-		huawei_refuse(call, REFUSE_PEER_UNREACHABLE, "");
+		huawei_refuse(call, found->refusal, found->text);
 	} else if (found->count == 0) {
 		huawei_refuse(call, REFUSE_NO_SUCH_DISK, "");
 	} else {

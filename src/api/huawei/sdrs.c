@@ -23,7 +23,7 @@ void sdrs_begin(struct huawei_call *call, const struct job_plan *plan, const cha
 
 	text_copy(call->object, sizeof(call->object), object);
 	if (job == NULL)
-		huawei_fail(call, MHD_HTTP_INTERNAL_SERVER_ERROR, "SDRS.0404", "%s", error.text);
+		huawei_fail_begin(call, &error);
 	else
 		huawei_answer(call, MHD_HTTP_OK, json_pack("{s:s}", "job_id", job->id));
 }

@@ -202,7 +202,7 @@ static bool check_disk(struct huawei_call *call, const struct control_found *fou
 	const struct control_disk *disk = found->disks;
 
 	if (found->count == 0 && found->unreached != NULL)
-		huawei_refuse(call, REFUSE_PEER_UNREACHABLE, "The disk is not here, and a site that may have it does not answer.");
+		huawei_refuse(call, found->refusal, found->text);
 	else if (found->count == 0)
 		huawei_refuse(call, REFUSE_NO_SUCH_DISK, "");
 	else if (strcmp(disk->zone, group->source.zone) != 0)

@@ -40,7 +40,7 @@ static void on_found(void *data, const struct control_found *found)
 		json_incref(work->disk.tags);
 		work->then(call, work);
 	} else if (found->unreached != NULL) {
-		huawei_fail(call, 504, "", "Site %s, which may have the volume, does not answer.", found->unreached->zone);
+		huawei_refuse(call, found->refusal, found->text);
 	} else {
 		huawei_fail(call, 404, "", "There is no such volume.");
 	}

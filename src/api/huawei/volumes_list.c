@@ -247,7 +247,7 @@ static void on_marker(void *data, const struct control_found *found)
 	struct listing *listing = call->state;
 
 	if (found->count == 0 && found->unreached != NULL) {
-		huawei_fail(call, 504, "", "Site %s, which may have the marker, does not answer.", found->unreached->zone);
+		huawei_refuse(call, found->refusal, found->text);
 		return;
 	}
 	if (found->count == 0) {
