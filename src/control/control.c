@@ -81,6 +81,7 @@ struct control *control_new(const struct control_config *config, struct catalog 
 	list_init(&control->openings);
 	list_init(&control->findings);
 	list_init(&control->calls);
+	list_init(&control->debts);
 	if (record_load(control, error) < 0 || limits_resume(control, error) < 0 ||
 	    catalog_each(catalog, "token", on_token, control, error) < 0) {
 		control_free(control);
@@ -93,7 +94,7 @@ struct control *control_new(const struct control_config *config, struct catalog 
 	return control;
 }
 
-/* What an unfinished step remembers is its own, or the call that it is for; the step is redone at the next start. */
+/* What an unfinished step remembers is its own, or the call or the debt that it is for; the step is redone at the next start. */
 static void free_remembered(struct control *control, void *data)
 {
 	list_for_each(entry, &control->calls) {
@@ -104,7 +105,8 @@ static void free_remembered(struct control *control, void *data)
 			return;
 		}
 	}
-	free(data);
+	if (!debt_forget(control, data))
+		free(data);
 }
 
 static void free_waiting(struct control *control, struct list *head)
@@ -134,6 +136,7 @@ void control_free(struct control *control)
 	}
 	list_for_each(call, &control->calls)
 		call_free(container_of(call, struct call, entry));
+	debts_unload(control);
 	free(control->peers);
 	free(control);
 }

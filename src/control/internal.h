@@ -160,6 +160,7 @@ struct control {
 	void *on_read_data;
 	uint32_t stale_count;          /* of replicas that are stale: looked at whenever a unit is opened */
 	struct list calls;             /* of struct call */
+	struct list debts;             /* peer.c: of struct debt */
 	struct list findings;          /* find.c: answers that are awaited */
 	struct list openings;          /* of struct opening: units that wait for the one before them to be closed */
 	uint64_t next_id;
@@ -229,6 +230,9 @@ void debt_pay_with(struct debt *debt, json_t *reply); /* takes the JSON */
 struct control *debt_control(const struct debt *debt);
 const char *debt_unit(const struct debt *debt);
 void debt_set_unit(struct debt *debt, const char *id);
+/* At the end of the control. debt_forget: true when `data` was a debt, which is freed. */
+bool debt_forget(struct control *control, const void *data);
+void debts_unload(struct control *control);
 
 /* copies.c */
 void push_replica(struct control *control, const struct replica *replica);

@@ -194,16 +194,53 @@ enum refusal reply_refusal(const json_t *reply, char text[256])
 }
 
 struct debt {
+	struct list entry; /* of the control: not paid yet */
 	struct control *control;
 	char peer[CONTROL_ID_SIZE];
 	uint64_t id;
 	char unit[CONTROL_ID_SIZE];
 };
 
+static void debt_free(struct debt *debt)
+{
+	list_remove(&debt->entry);
+	free(debt);
+}
+
 void debt_pay_with(struct debt *debt, json_t *reply)
 {
 	send_message(debt->control, debt->peer, true, debt->id, reply, NULL, NULL);
-	free(debt);
+	debt_free(debt);
+}
+
+static struct debt *debt_new(struct control *control, const char *peer, uint64_t id)
+{
+	struct debt *debt = memory_new(1, sizeof *debt);
+
+	list_append(&control->debts, &debt->entry);
+	debt->control = control;
+	debt->id = id;
+	text_copy(debt->peer, sizeof debt->peer, peer);
+	return debt;
+}
+
+bool debt_forget(struct control *control, const void *data)
+{
+	list_for_each(entry, &control->debts) {
+		struct debt *debt = container_of(entry, struct debt, entry);
+
+		if (debt != data)
+			continue;
+		debt_free(debt);
+		return true;
+	}
+	return false;
+}
+
+void debts_unload(struct control *control)
+{
+	list_for_each(entry, &control->debts)
+		debt_free(container_of(entry, struct debt, entry));
 }
 
 void debt_pay(struct debt *debt, enum refusal refusal, const char *text)
@@ -488,10 +525,7 @@ void control_on_message(struct control *control, const char *peer, bool is_answe
 		ask_end(control, waiting, json);
 	}
 	if (!is_answer && type != NULL && peer_find(control, peer) != NULL) {
-		debt = memory_new(1, sizeof *debt);
-		debt->control = control;
-		debt->id = id;
-		text_copy(debt->peer, sizeof debt->peer, peer);
+		debt = debt_new(control, peer, id);
 		for (size_t i = 0; i < sizeof handlers / sizeof handlers[0]; i++) {
 			if (strcmp(handlers[i].type, type) != 0)
 				continue;

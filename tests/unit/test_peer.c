@@ -21,6 +21,8 @@ static struct {
 	struct catalog *catalog;
 	struct control *control;
 	uint64_t asked; /* id of the newest message that carries a call; 0: none */
+	char *call;     /* its text */
+	bool silent;    /* commands are not answered */
 	unsigned answers;
 	enum refusal refusal;
 	char id[CONTROL_ID_SIZE];
@@ -35,9 +37,12 @@ static void on_command(void *data, const struct shard_command *command)
 		if (memmem(command->u.message.bytes, command->u.message.size, "\"call\"", 6) != NULL ||
 		    memmem(command->u.message.bytes, command->u.message.size, "\"find\"", 6) != NULL)
 			site.asked = command->u.message.id;
+		free(site.call);
+		site.call = strndup((const char *)command->u.message.bytes, command->u.message.size);
 		free(command->u.message.bytes);
 	}
-	control_on_answer(site.control, command->id, &error);
+	if (!site.silent)
+		control_on_answer(site.control, command->id, &error);
 }
 
 static int set_up(void **state)
@@ -65,6 +70,7 @@ static int tear_down(void **state)
 {
 	(void)state;
 	control_free(site.control);
+	free(site.call);
 	catalog_close(site.catalog);
 	folder_remove(site.folder);
 	return 0;
@@ -155,6 +161,20 @@ static void a_call_that_waits_is_given_up(void **state)
 	control_request_clear(&request);
 }
 
+/* The same, of a call that the other site carried to here. */
+static void a_call_from_there_that_waits_is_given_up(void **state)
+{
+	(void)state;
+	ask_for_a_disk_there();
+	for (char *zone = site.call; (zone = strstr(zone, "\"" THERE "\"")) != NULL;)
+		memcpy(zone, "\"z-1\"", 5);
+	site.silent = true;
+	site.asked = 0;
+	control_on_message(site.control, THERE, false, 1, site.call, strlen(site.call));
+	assert_int_equal(site.asked, 0);
+	assert_non_null(strstr(site.call, "z-1")); /* it has not been answered, either */
+}
+
 static void without_a_link_nobody_is_asked(void **state)
 {
 	struct control_request request = { .operation = CONTROL_CREATE_DISK, .zone = THERE, .size = 1u << 20 };
@@ -174,6 +194,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(an_answer_that_is_not_understood_is_said_to_be, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_search_that_is_not_understood_is_said_to_be, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_call_that_waits_is_given_up, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_call_from_there_that_waits_is_given_up, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(without_a_link_nobody_is_asked, set_up, tear_down),
 	};
 
