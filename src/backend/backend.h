@@ -20,7 +20,8 @@ struct backend_ops {
 	void (*write)(struct backend *backend, struct env_io *io, const void *buffer, size_t length, uint64_t offset);
 	void (*zero)(struct backend *backend, struct env_io *io, uint64_t offset, uint64_t length, bool punch);
 	void (*sync)(struct backend *backend, struct env_io *io);
-	void (*forget_cache)(struct backend *backend); /* NULL where there is none */
+	void (*forget_cache)(struct backend *backend); /* NULL where there is none, as for the next */
+	int (*set_direct)(struct backend *backend, bool direct);
 	int (*next_data)(struct backend *backend, uint64_t from, uint64_t *out_start, uint64_t *out_end);
 	int (*extend)(struct backend *backend, uint64_t size); /* room for so many bytes; -ENOTSUP where it cannot */
 	void (*close)(struct backend *backend); /* frees it; nothing may be in flight */

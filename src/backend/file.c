@@ -41,6 +41,11 @@ static void file_forget_cache(struct backend *backend)
 	env_file_forget_cache(file_of(backend));
 }
 
+static int file_set_direct(struct backend *backend, bool direct)
+{
+	return env_file_set_direct(file_of(backend), direct);
+}
+
 static int file_next_data(struct backend *backend, uint64_t from, uint64_t *out_start, uint64_t *out_end)
 {
 	return env_file_next_data(file_of(backend), from, out_start, out_end);
@@ -75,12 +80,14 @@ static void file_close(struct backend *backend)
 
 const struct backend_ops backend_file_ops = {
 	.kind = "file", .read = file_read, .write = file_write, .zero = file_zero, .sync = file_sync,
-	.forget_cache = file_forget_cache, .next_data = file_next_data, .extend = file_extend, .close = file_close,
+	.forget_cache = file_forget_cache, .set_direct = file_set_direct, .next_data = file_next_data,
+	.extend = file_extend, .close = file_close,
 };
 
 const struct backend_ops backend_blockdev_ops = {
 	.kind = "blockdev", .read = file_read, .write = file_write, .zero = file_zero, .sync = file_sync,
-	.forget_cache = file_forget_cache, .next_data = file_next_data, .extend = blockdev_extend, .close = file_close,
+	.forget_cache = file_forget_cache, .set_direct = file_set_direct, .next_data = file_next_data,
+	.extend = blockdev_extend, .close = file_close,
 };
 
 int backend_file_open(struct env *env, const struct backend_ops *ops, const char *path, uint64_t size,

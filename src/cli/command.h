@@ -23,6 +23,7 @@
 	X(RPO, "rpo", "SECONDS", "how old the copy may be") \
 	X(CANCEL, "cancel", NULL, "back to the original direction: what the survivor wrote is given up") \
 	X(ONE_SHOT, "one-shot", NULL, "copy once, then stop") \
+	X(CACHE, "cache", "MODE", "none or writeback: past or through the kernel's cache") \
 	X(RATE, "rate", "SIZE", "bytes a second, as 10M; 0 for no limit") \
 	X(USER, "user", "USER", "whose key") \
 	X(COMMENT, "comment", "TEXT", "for people") \

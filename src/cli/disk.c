@@ -14,10 +14,11 @@ static void print_disk(const json_t *row)
 	const json_t *more = json_object_get(row, "Offsite"), *uris = json_object_get(more, "NbdUris");
 	char size[32];
 
-	printf("disk      %s\nname      %s\nstate     %s\nsize      %s\nattached  %s\npair      %s\nbytes in  %s (%s)\n",
+	printf("disk      %s\nname      %s\nstate     %s\nsize      %s\nattached  %s\npair      %s\ncache     %s\n"
+	       "bytes in  %s (%s)\n",
 	       row_text(row, "DiskId"), row_text(row, "DiskName"), row_text(row, "Status"),
 	       text_size(row_number(more, "SizeBytes"), size), row_text(row, "InstanceId"), row_text(more, "PairId"),
-	       row_text(more, "Path"), row_text(more, "Kind"));
+	       row_text(more, "Cache"), row_text(more, "Path"), row_text(more, "Kind"));
 	for (size_t i = 0; i < json_array_size(uris); i++)
 		printf("NBD       %s\n", json_string_value(json_array_get(uris, i)));
 	uris = json_object_get(more, "DivergedNbdUris");
@@ -86,7 +87,8 @@ int run_disk_create(struct invocation *invocation, struct error *error)
 		return -EPERM;
 	return call_simple(invocation, ECS, "CreateDisk", (struct parameter[]){
 		{ "RegionId", region }, { "ZoneId", zone }, { "OffsiteSizeBytes", bytes }, { "OffsitePath", path },
-		{ "DiskName", invocation->options[OPTION_NAME] }, { NULL, NULL } }, "DiskId", error);
+		{ "OffsiteCache", invocation->options[OPTION_CACHE] }, { "DiskName", invocation->options[OPTION_NAME] },
+		{ NULL, NULL } }, "DiskId", error);
 }
 
 /* Where the disk is reached, a line each, once its export is open. */
@@ -139,7 +141,7 @@ int run_disk_change(struct invocation *invocation, struct error *error)
 	else
 		result = call_simple(invocation, ECS, action, (struct parameter[]){
 			{ "RegionId", region }, { "DiskId", row_text(row, "DiskId") }, { "InstanceId", instance },
-			{ "NewSize", gib }, { NULL, NULL } }, NULL, error);
+			{ "NewSize", gib }, { "OffsiteCache", invocation->options[OPTION_CACHE] }, { NULL, NULL } }, NULL, error);
 	if (result == 0 && strcmp(action, "AttachDisk") == 0 && invocation->options[OPTION_JSON] == NULL)
 		result = print_export(invocation, row_text(row, "DiskId"), error);
 	json_decref(rows);

@@ -25,6 +25,9 @@ struct control;
 #define CONTROL_TEXT_SIZE 1025 /* 256 characters of UTF-8 */
 #define CONTROL_TOKEN_SIZE 65
 #define CONTROL_PEERS_MAX 64
+/* Whether a disk's bytes go through the kernel's cache. Neither is on stable storage before a flush. */
+#define CONTROL_CACHE_NONE "none"
+#define CONTROL_CACHE_WRITEBACK "writeback"
 
 struct control_site {
 	char name[CONTROL_ID_SIZE];   /* = zone: unique among all sites */
@@ -117,6 +120,7 @@ struct control_request {
 	char path[512];    /* CREATE_DISK: adopt this raw file or block device in place */
 	char category[32];
 	char performance[8]; /* of a disk: a word that is kept, as the category */
+	char cache[12];      /* of a disk, from its next attachment on: CONTROL_CACHE_NONE or _WRITEBACK; "": as it is */
 	char device[CONTROL_ID_SIZE];
 	uint32_t delete_with_instance, delete_auto_snapshot, enable_auto_snapshot; /* enum control_choice; kept, no more */
 	uint32_t amount;   /* RUN_INSTANCES: 0 is 1 */
@@ -189,7 +193,7 @@ struct control_disk {
 	enum disk_state state;
 	char instance[CONTROL_ID_SIZE];
 	char device[CONTROL_ID_SIZE];
-	char performance[8];
+	char performance[8], cache[12];
 	bool delete_with_instance, delete_auto_snapshot, enable_auto_snapshot;
 	char pair[CONTROL_ID_SIZE];      /* "" when in none */
 	char failure[160];               /* "" or why the disk failed */

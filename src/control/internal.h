@@ -18,7 +18,7 @@ struct disk_record {
 	struct index_node by_id, by_instance;
 	char id[CONTROL_ID_SIZE], name[CONTROL_NAME_SIZE], description[CONTROL_TEXT_SIZE];
 	char kind[16], path[512], category[32], instance[CONTROL_ID_SIZE];
-	char device[CONTROL_ID_SIZE], performance[8];
+	char device[CONTROL_ID_SIZE], performance[8], cache[12];
 	bool adopted, delete_with_instance, delete_auto_snapshot, enable_auto_snapshot;
 	uint64_t size, state, created_s, attached_s, detached_s;
 	char resource_group[CONTROL_ID_SIZE];

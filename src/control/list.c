@@ -114,6 +114,7 @@ void fill_disk(struct control *control, const struct disk_record *disk, struct c
 	memcpy(row->path, disk->path, sizeof row->path);
 	memcpy(row->category, disk->category, sizeof row->category);
 	memcpy(row->performance, disk->performance, sizeof row->performance);
+	memcpy(row->cache, disk->cache, sizeof row->cache);
 	memcpy(row->instance, disk->instance, sizeof row->instance);
 	memcpy(row->device, disk->device, sizeof row->device);
 	memcpy(row->failure, disk->failure, sizeof row->failure);

@@ -18,6 +18,7 @@ void disk_command(const struct disk_record *disk, enum shard_command_kind kind, 
 	memcpy(out->u.disk.path, disk->path, sizeof out->u.disk.path);
 	out->u.disk.size = disk->size;
 	out->u.disk.adopted = disk->adopted;
+	out->u.disk.direct = strcmp(disk->cache, CONTROL_CACHE_NONE) == 0;
 	snprintf(out->u.disk.description, sizeof out->u.disk.description, "%.120s", disk->name);
 }
 
@@ -104,6 +105,7 @@ void operate_create_disk(struct call *call)
 	memcpy(disk->description, request->description, sizeof disk->description);
 	memcpy(disk->category, request->category, sizeof disk->category);
 	memcpy(disk->performance, request->performance, sizeof disk->performance);
+	memcpy(disk->cache, request->cache, sizeof disk->cache);
 	memcpy(disk->resource_group, request->resource_group, sizeof disk->resource_group);
 	disk->tags = request->tags == NULL ? NULL : json_deep_copy(request->tags);
 	disk->adopted = request->path[0] != 0;
@@ -432,6 +434,8 @@ void operate_modify_disk(struct call *call)
 			memcpy(disk->name, request->name, sizeof disk->name);
 		if (request->description[0] != 0)
 			memcpy(disk->description, request->description, sizeof disk->description);
+		if (request->cache[0] != 0)
+			memcpy(disk->cache, request->cache, sizeof disk->cache);
 		choose(&disk->delete_with_instance, request->delete_with_instance);
 		choose(&disk->delete_auto_snapshot, request->delete_auto_snapshot);
 		choose(&disk->enable_auto_snapshot, request->enable_auto_snapshot);

@@ -49,6 +49,7 @@ struct shard_command {
 			char path[512];
 			uint64_t size;
 			bool adopted;
+			bool direct;  /* EXPORT: past the kernel's cache */
 			bool compare; /* GROW: the other site's has not grown by zeros */
 			char description[128];
 		} disk;

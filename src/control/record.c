@@ -30,7 +30,7 @@ static const struct field disk_fields[] = {
 	TEXT(disk_record, path), TEXT(disk_record, category), TEXT(disk_record, instance), FLAG(disk_record, adopted),
 	NUMBER(disk_record, size), NUMBER(disk_record, state), NUMBER(disk_record, created_s), NUMBER(disk_record, attached_s),
 	NUMBER(disk_record, detached_s), TEXT(disk_record, resource_group), JSON(disk_record, tags),
-	TEXT(disk_record, device), TEXT(disk_record, performance), FLAG(disk_record, delete_with_instance),
+	TEXT(disk_record, device), TEXT(disk_record, performance), TEXT(disk_record, cache), FLAG(disk_record, delete_with_instance),
 	FLAG(disk_record, delete_auto_snapshot), FLAG(disk_record, enable_auto_snapshot), END,
 };
 
@@ -61,10 +61,10 @@ static const struct field request_fields[] = {
 	FLAG(control_request, one_shot), FLAG(control_request, enable_rtc), FLAG(control_request, cancel),
 	FLAG(control_request, rtc_given), NUMBER32(control_request, resource), TEXT(control_request, resource_group),
 	FLAG(control_request, all), JSON(control_request, ids), JSON(control_request, keys), JSON(control_request, tags),
-	TEXT(control_request, performance), TEXT(control_request, device), NUMBER32(control_request, delete_with_instance),
-	NUMBER32(control_request, delete_auto_snapshot), NUMBER32(control_request, enable_auto_snapshot),
-	NUMBER32(control_request, amount), NUMBER32(control_request, period), JSON(control_request, kept),
-	FLAG(control_request, adopts_state), END,
+	TEXT(control_request, performance), TEXT(control_request, cache), TEXT(control_request, device),
+	NUMBER32(control_request, delete_with_instance), NUMBER32(control_request, delete_auto_snapshot),
+	NUMBER32(control_request, enable_auto_snapshot), NUMBER32(control_request, amount),
+	NUMBER32(control_request, period), JSON(control_request, kept), FLAG(control_request, adopts_state), END,
 };
 
 static json_t *to_json(const struct field *fields, const void *object)

@@ -248,6 +248,18 @@ static int run_disk_close(struct shard_core *core, struct shard_work *work, stru
 	return RUN_LATER;
 }
 
+/* Before it is used: from the file, or the device, in the way that is asked for now. */
+static int disk_choose_cache(struct disk *disk, bool direct, struct error *error)
+{
+	struct backend *backend = disk_backend(disk);
+	int code = backend->ops->set_direct == NULL ? 0 : backend->ops->set_direct(backend, direct);
+
+	if (code == -ENOTSUP)
+		return error_set(error, code, "what holds disk %s cannot be used past the kernel's cache: choose writeback",
+				 disk_id(disk));
+	return code < 0 ? error_set_errno(error, code, "cannot open disk %s past the kernel's cache", disk_id(disk)) : 0;
+}
+
 static int run_disk_export(struct shard_core *core, struct shard_work *work, struct error *error)
 {
 	struct shard_disk *record = core_find_disk(core, work->command.u.disk.id);
@@ -260,6 +272,9 @@ static int run_disk_export(struct shard_core *core, struct shard_work *work, str
 		return 0;
 	if (disk_failure(disk) != 0)
 		return error_set_errno(error, -EIO, "disk %s has failed and stays closed until a restart", record->id);
+	code = disk_choose_cache(disk, work->command.u.disk.direct, error);
+	if (code < 0)
+		return code;
 	code = nbd_server_export(core->nbd, disk, work->command.u.disk.description, false, error);
 	record->exported = code == 0;
 	return code;

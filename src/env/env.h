@@ -83,10 +83,14 @@ void env_file_write(struct env_file *file, struct env_io *io, const void *buffer
 /* All writes completed before this call are on stable storage when it completes with 0. After a failure the caller must
  * treat the file as lost: it is never retried into success. */
 void env_file_sync(struct env_file *file, struct env_io *io);
-/* Makes the range read as zeros; with `punch` its space is given back where possible. */
 /* Reads from now on see what is on the platter, where nothing unsynced is in the way: after a failed sync the kernel's cache may
  * show bytes that were lost. Best effort, at once. */
 void env_file_forget_cache(struct env_file *file);
+/* From now on bytes go past the kernel's cache where request and buffer are aligned as the device wants it; the others go
+ * through it, in step with them. Neither is on stable storage before a sync. -ENOTSUP: the file system cannot; false always
+ * can. */
+int env_file_set_direct(struct env_file *file, bool direct);
+/* Makes the range read as zeros; with `punch` its space is given back where possible. */
 void env_file_zero(struct env_file *file, struct env_io *io, uint64_t offset, uint64_t length, bool punch);
 
 /* --- memory that outlives the process but not a power cut (a file on tmpfs, mapped) --- */

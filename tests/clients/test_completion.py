@@ -25,7 +25,7 @@ def offers(*words):
 def test_commands_and_options():
     assert offers("") == ["disk", "group", "key", "pair", "policy", "role", "site", "user"]
     assert offers("d") == ["disk"]
-    assert offers("disk", "") == ["list", "show", "create", "attach", "detach", "resize", "delete"]
+    assert offers("disk", "") == ["list", "show", "create", "attach", "detach", "resize", "modify", "delete"]
     assert offers("pair", "st") == ["start", "stop"]
     assert offers("pair", "create", "--to") == ["--to", "--to-disk"]
     assert offers("group", "watch", "--o") == ["--once"]

@@ -506,6 +506,7 @@ static json_t *row_disk_own(const struct aliyun *aliyun, const struct control_di
 	put(row, "Adopted", json_boolean(disk->adopted));
 	put(row, "NbdUris", uris);
 	put(row, "DivergedNbdUris", diverged);
+	put_text(row, "Cache", disk->cache[0] != '\0' ? disk->cache : CONTROL_CACHE_WRITEBACK);
 	put_text(row, "PairId", disk->pair);
 	put_text(row, "Failure", disk->failure);
 	return row;

@@ -40,6 +40,7 @@ static const struct aliyun_words charges = { "InvalidParameter", 400, { "PREPAY"
 static const struct aliyun_words periods = { "InvalidParameter", 400, { "1", "2", "3", "6", "12", "24", "36", "60" } };
 static const struct aliyun_words units = { "InvalidParameter", 400, { "Month" } };
 static const struct aliyun_words levels = { "InvalidPerformanceLevel.Malformed", 400, { "PL0", "PL1", "PL2", "PL3" } };
+static const struct aliyun_words caches = { "InvalidParameter", 400, { CONTROL_CACHE_NONE, CONTROL_CACHE_WRITEBACK } };
 static const struct aliyun_words categories = {
 	"InvalidDiskCategory.ValueNotSupported", 400,
 	{ "cloud", "cloud_efficiency", "cloud_ssd", "cloud_essd", "cloud_auto", "cloud_essd_entry", "elastic_ephemeral_*" },
@@ -107,15 +108,17 @@ static const struct aliyun_operation operations[] = {
 	    TAKES("DiskIds", ALIYUN_LIST, ids), ANY_REGION, TAKES("DiskName", ALIYUN_NAME, name),
 	    TAKES("Description", ALIYUN_DESCRIPTION, description), WITH_INSTANCE,
 	    TAKES("DeleteAutoSnapshot", ALIYUN_CHOICE, delete_auto_snapshot),
-	    TAKES("EnableAutoSnapshot", ALIYUN_CHOICE, enable_auto_snapshot)),
+	    TAKES("EnableAutoSnapshot", ALIYUN_CHOICE, enable_auto_snapshot),
+	    ONE_OF("OffsiteCache", ALIYUN_WORD, cache, caches)),
 	READ("DescribeDisks", ALIYUN_ECS, aliyun_describe_disks),
-	/* Offsite's own: OffsiteSizeBytes (instead of GiB), OffsitePath (a raw file or block device to be adopted in place). */
+	/* Offsite's own: OffsiteSizeBytes (instead of GiB), OffsitePath (a raw file or block device to be adopted in place),
+	 * OffsiteCache. */
 	CHANGE("CreateDisk", ALIYUN_ECS, CONTROL_CREATE_DISK, "DiskId", REGION, TAKES("ZoneId", ALIYUN_ID, zone),
 	       TAKES("Size", ALIYUN_GIB, size), TAKES("OffsiteSizeBytes", ALIYUN_COUNT, size),
 	       TAKES("OffsitePath", ALIYUN_PATH, path), TAKES("DiskName", ALIYUN_NAME, name),
 	       TAKES("Description", ALIYUN_DESCRIPTION, description),
 	       ONE_OF("DiskCategory", ALIYUN_WORD, category, categories),
-	       ONE_OF("PerformanceLevel", ALIYUN_WORD, performance, levels),
+	       ONE_OF("PerformanceLevel", ALIYUN_WORD, performance, levels), ONE_OF("OffsiteCache", ALIYUN_WORD, cache, caches),
 	       ONE_OF("SnapshotId", ALIYUN_CHECKED, disk, snapshots), TAKES("InstanceId", ALIYUN_ID, instance), LABELS,
 	       TOKEN),
 	ECS("AttachDisk", CONTROL_ATTACH_DISK, DISK, INSTANCE, ANY_REGION, TAKES("Device", ALIYUN_TOKEN, device),

@@ -16,12 +16,16 @@
 #include "env/uring/internal.h"
 
 #define ZERO_CHUNK (1024u * 1024u) /* written at a time where the device cannot zero by itself */
+#define DIRECT_ALIGNMENT 4096u
 #define LOCK_TRIES 20
 #define LOCK_RETRY_MS 25
 
 struct env_file {
 	struct env *env;
 	int fd;
+	int direct_fd;      /* the same, opened once more past the cache; -1: never asked for. Entries in the ring may name it */
+	bool direct;
+	uint32_t alignment; /* bytes, of what goes there: offset, length and memory; a power of two */
 	bool is_device;
 };
 
@@ -120,7 +124,7 @@ int env_file_open(struct env *env, const char *path, int flags, struct env_file 
 		return result;
 	}
 	*out_file = memory_new(1, sizeof **out_file);
-	**out_file = (struct env_file){ .env = env, .fd = fd, .is_device = S_ISBLK(info.st_mode) };
+	**out_file = (struct env_file){ .env = env, .fd = fd, .direct_fd = -1, .is_device = S_ISBLK(info.st_mode) };
 	return 0;
 }
 
@@ -128,6 +132,8 @@ void env_file_close(struct env_file *file)
 {
 	if (file == NULL)
 		return;
+	if (file->direct_fd >= 0)
+		close(file->direct_fd);
 	close(file->fd);
 	free(file);
 }
@@ -214,15 +220,26 @@ static void on_transferred(struct env *env, struct op *op, int result)
 		io_end(transfer->io, 0);
 }
 
+/* The kernel keeps the cache in step with what goes past it: the rest of a transfer may take the other way. */
+static int transfer_fd(const struct transfer *transfer, unsigned size)
+{
+	const struct env_file *file = transfer->file;
+
+	if (!file->direct || (((uintptr_t)transfer->at | transfer->offset | size) & (file->alignment - 1)) != 0)
+		return file->fd;
+	return file->direct_fd;
+}
+
 static void transfer_submit(struct transfer *transfer)
 {
 	struct io_uring_sqe *entry = loop_entry(transfer->file->env, &transfer->op);
 	unsigned size = transfer->left < (1u << 30) ? (unsigned)transfer->left : 1u << 30;
+	int fd = transfer_fd(transfer, size);
 
 	if (transfer->write)
-		io_uring_prep_write(entry, transfer->file->fd, transfer->at, size, transfer->offset);
+		io_uring_prep_write(entry, fd, transfer->at, size, transfer->offset);
 	else
-		io_uring_prep_read(entry, transfer->file->fd, transfer->at, size, transfer->offset);
+		io_uring_prep_read(entry, fd, transfer->at, size, transfer->offset);
 }
 
 static void transfer_bytes(struct env_file *file, struct env_io *io, void *buffer, size_t length, uint64_t offset, bool write)
@@ -270,6 +287,39 @@ void env_file_sync(struct env_file *file, struct env_io *io)
 void env_file_forget_cache(struct env_file *file)
 {
 	posix_fadvise(file->fd, 0, 0, POSIX_FADV_DONTNEED);
+}
+
+/* What the device wants; where the kernel does not say, what all of them take. */
+static uint32_t direct_alignment(int fd)
+{
+	struct statx info;
+
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &info) < 0 || (info.stx_mask & STATX_DIOALIGN) == 0)
+		return DIRECT_ALIGNMENT;
+	return info.stx_dio_offset_align > info.stx_dio_mem_align ? info.stx_dio_offset_align : info.stx_dio_mem_align;
+}
+
+int env_file_set_direct(struct env_file *file, bool direct)
+{
+	char path[32];
+	int fd;
+
+	if (!direct || file->direct_fd >= 0) {
+		file->direct = direct;
+		return 0;
+	}
+	snprintf(path, sizeof path, "/proc/self/fd/%d", file->fd);
+	fd = open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
+	if (fd < 0)
+		return errno == EINVAL ? -ENOTSUP : -errno;
+	file->alignment = direct_alignment(fd);
+	if (file->alignment == 0) { /* opened, and then it cannot after all */
+		close(fd);
+		return -ENOTSUP;
+	}
+	file->direct_fd = fd;
+	file->direct = true;
+	return 0;
 }
 
 /* --- zeros --- */
