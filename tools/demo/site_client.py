@@ -42,16 +42,17 @@ class Site:
         self.api_port, self.link_port, self.nbd_port = free_ports(3)
         self.process = None
 
-    def configure(self, peer, secret):
+    def configure(self, peer=None, secret=None):
         os.makedirs(self.data, mode=0o700)
         os.makedirs(self.run, mode=0o700)
         lines = ["[site]", f"region = {self.region}", f"zone = {self.zone}", f"data = {self.data}", f"run = {self.run}", "",
                  "[api]", f"listen = 127.0.0.1:{self.api_port}", "",
                  "[nbd]", f"listen = tcp:127.0.0.1:{self.nbd_port}", f"unix = {self.data}/nbd.sock", "",
                  "[link]", f"listen = tcp:127.0.0.1:{self.link_port}", "",
-                 "[limits]", f"cycle_ms = {CYCLE_MS}", "",
-                 f"[peer {peer.zone}]", f"region = {peer.region}", f"address = tcp:127.0.0.1:{peer.link_port}",
-                 f"secret = {secret}", ""]
+                 "[limits]", f"cycle_ms = {CYCLE_MS}", ""]
+        if peer:
+            lines += [f"[peer {peer.zone}]", f"region = {peer.region}", f"address = tcp:127.0.0.1:{peer.link_port}",
+                      f"secret = {secret}", ""]
         with open(os.path.join(self.data, "offsite.conf"), "w", opener=lambda name, flags: os.open(name, flags, 0o600)) as out:
             out.write("\n".join(lines))
 
