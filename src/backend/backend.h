@@ -18,7 +18,8 @@ struct backend_ops {
 	const char *kind; /* "file", "blockdev", "null", "ram": the word used in the catalog */
 	void (*read)(struct backend *backend, struct env_io *io, void *buffer, size_t length, uint64_t offset);
 	void (*write)(struct backend *backend, struct env_io *io, const void *buffer, size_t length, uint64_t offset);
-	void (*zero)(struct backend *backend, struct env_io *io, uint64_t offset, uint64_t length, bool punch);
+	void (*zero)(struct backend *backend, struct env_io *io, uint64_t offset, uint64_t length, unsigned how);
+	void (*read_ahead)(struct backend *backend, struct env_io *io, uint64_t offset, uint64_t length); /* NULL: of no use */
 	void (*sync)(struct backend *backend, struct env_io *io);
 	void (*forget_cache)(struct backend *backend); /* NULL where there is none, as for the next */
 	int (*set_direct)(struct backend *backend, bool direct);

@@ -26,9 +26,14 @@ static void file_write(struct backend *backend, struct env_io *io, const void *b
 	env_file_write(file_of(backend), io, buffer, length, offset);
 }
 
-static void file_zero(struct backend *backend, struct env_io *io, uint64_t offset, uint64_t length, bool punch)
+static void file_zero(struct backend *backend, struct env_io *io, uint64_t offset, uint64_t length, unsigned how)
 {
-	env_file_zero(file_of(backend), io, offset, length, punch);
+	env_file_zero(file_of(backend), io, offset, length, how);
+}
+
+static void file_read_ahead(struct backend *backend, struct env_io *io, uint64_t offset, uint64_t length)
+{
+	env_file_read_ahead(file_of(backend), io, offset, length);
 }
 
 static void file_sync(struct backend *backend, struct env_io *io)
@@ -80,14 +85,14 @@ static void file_close(struct backend *backend)
 
 const struct backend_ops backend_file_ops = {
 	.kind = "file", .read = file_read, .write = file_write, .zero = file_zero, .sync = file_sync,
-	.forget_cache = file_forget_cache, .set_direct = file_set_direct, .next_data = file_next_data,
-	.extend = file_extend, .close = file_close,
+	.read_ahead = file_read_ahead, .forget_cache = file_forget_cache, .set_direct = file_set_direct,
+	.next_data = file_next_data, .extend = file_extend, .close = file_close,
 };
 
 const struct backend_ops backend_blockdev_ops = {
 	.kind = "blockdev", .read = file_read, .write = file_write, .zero = file_zero, .sync = file_sync,
-	.forget_cache = file_forget_cache, .set_direct = file_set_direct, .next_data = file_next_data,
-	.extend = blockdev_extend, .close = file_close,
+	.read_ahead = file_read_ahead, .forget_cache = file_forget_cache, .set_direct = file_set_direct,
+	.next_data = file_next_data, .extend = blockdev_extend, .close = file_close,
 };
 
 int backend_file_open(struct env *env, const struct backend_ops *ops, const char *path, uint64_t size,

@@ -21,11 +21,11 @@ static void null_write(struct backend *backend, struct env_io *io, const void *b
 	env_defer(backend->env, io);
 }
 
-static void null_zero(struct backend *backend, struct env_io *io, uint64_t offset, uint64_t length, bool punch)
+static void null_zero(struct backend *backend, struct env_io *io, uint64_t offset, uint64_t length, unsigned how)
 {
 	(void)offset;
 	(void)length;
-	(void)punch;
+	(void)how;
 	env_defer(backend->env, io);
 }
 

@@ -31,9 +31,9 @@ static void ram_write(struct backend *backend, struct env_io *io, const void *bu
 	env_defer(backend->env, io);
 }
 
-static void ram_zero(struct backend *backend, struct env_io *io, uint64_t offset, uint64_t length, bool punch)
+static void ram_zero(struct backend *backend, struct env_io *io, uint64_t offset, uint64_t length, unsigned how)
 {
-	(void)punch;
+	(void)how;
 	memset(ram_at(backend, offset), 0, length);
 	env_defer(backend->env, io);
 }

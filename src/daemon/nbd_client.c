@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/span.h"
 #include "disk/disk.h"
 #include "nbd/session.h"
 
@@ -19,13 +20,16 @@
 #define HANDSHAKE_NS (30 * SECOND_NS) /* a client that has not chosen an export by then is silent, or not a client */
 #define LAST_WORDS_NS (10 * SECOND_NS) /* a client that does not take the last replies by then is disconnected */
 #define OUTPUT_IOV 256 /* replies and payloads of the 128 requests that a session may hold */
+#define PIECE (32u * 1024u * 1024u) /* a disk is asked for at once: what a change in a pair costs grows with its length */
+#define READ_AHEAD_MAX (1024u * 1024u * 1024u) /* of one CACHE; what is beyond is not worth what it would push out */
 
-/* A disk request made for an NBD request. */
+/* What a disk does for an NBD request: one disk request after the other. */
 struct work {
 	struct disk_request disk_request;
 	struct nbd_request *request;
 	struct nbd_client *client;
 	struct list link;
+	uint64_t at, end; /* still to be carried out */
 };
 
 struct nbd_client {
@@ -196,7 +200,8 @@ static void host_wake(void *host)
 static void export_describe(struct nbd_server_export *export, struct nbd_export *out_export)
 {
 	*out_export = (struct nbd_export){
-		.size = disk_size(export->disk), .read_only = export->read_only, .disk = export,
+		.size = disk_size(export->disk), .disk = export,
+		.read_only = export->read_only || !disk_is_writable(export->disk), /* a secondary's, or one that was superseded */
 	};
 	snprintf(out_export->name, sizeof out_export->name, "%s", disk_id(export->disk));
 	snprintf(out_export->description, sizeof out_export->description, "%s", export->description);
@@ -240,15 +245,7 @@ static bool host_open(void *host, const struct nbd_export *chosen)
 	return true;
 }
 
-static void on_work_done(struct disk_request *disk_request, int result)
-{
-	struct work *work = disk_request->data;
-	struct nbd_client *client = work->client;
-
-	list_append(&client->idle, &work->link);
-	nbd_session_done(client->session, work->request, result);
-	client_free_when_done(client);
-}
+static void work_submit(struct work *work, enum disk_operation operation, uint64_t length);
 
 static enum disk_operation operation_of(const struct nbd_request *request)
 {
@@ -258,8 +255,75 @@ static enum disk_operation operation_of(const struct nbd_request *request)
 	case NBD_FLUSH: return DISK_FLUSH;
 	case NBD_TRIM: return DISK_TRIM;
 	case NBD_WRITE_ZEROES: return request->no_hole ? DISK_ZERO : DISK_TRIM;
+	case NBD_CACHE: return DISK_READ_AHEAD;
+	case NBD_BLOCK_STATUS: return DISK_MAP;
 	}
 	return DISK_FLUSH;
+}
+
+/* A read is sparse when there is a hole in it. What is read then begins and ends with data; holes between are read, not sent. */
+static void work_mapped(struct work *work, uint32_t count)
+{
+	struct nbd_request *request = work->request;
+	uint64_t end = request->offset + request->length, at = request->offset;
+
+	request->span_count = count;
+	work->end = request->offset;
+	if (request->command == NBD_BLOCK_STATUS)
+		return;
+	for (uint32_t i = 0; i < count; at += request->spans[i++].length) {
+		if (request->spans[i].hole)
+			continue;
+		if (work->end == request->offset)
+			work->at = at;
+		work->end = at + request->spans[i].length;
+	}
+	if (at < end) { /* more is there than fits; for this one there is room (work_submit) */
+		request->spans[request->span_count++] = (struct span){ .length = end - at };
+		work->end = end;
+	}
+	if (request->span_count == 1 && !request->spans[0].hole)
+		request->span_count = 0;
+}
+
+static void on_work_done(struct disk_request *disk_request, int result)
+{
+	struct work *work = disk_request->data;
+	struct nbd_client *client = work->client;
+
+	if (result < 0)
+		work->request->failed_at = work->at;
+	else if (disk_request->operation == DISK_MAP)
+		work_mapped(work, disk_request->span_count);
+	else
+		work->at += disk_request->length;
+	if (result == 0 && work->at < work->end && !client->gone) {
+		work_submit(work, operation_of(work->request), work->end - work->at);
+		return;
+	}
+	list_append(&client->idle, &work->link);
+	nbd_session_done(client->session, work->request, result);
+	client_free_when_done(client);
+}
+
+/* The first PIECE of what is left, but for a map. Forced is only the last: it takes along what was written before it. */
+static void work_submit(struct work *work, enum disk_operation operation, uint64_t length)
+{
+	const struct nbd_request *request = work->request;
+	uint64_t size = length < PIECE || operation == DISK_MAP ? length : PIECE;
+
+	work->disk_request = (struct disk_request){
+		.operation = operation, .fast = request->fast,
+		.force_unit_access = request->force_unit_access && size == length,
+		.offset = work->at, .length = size, .on_done = on_work_done, .data = work,
+	};
+	if (operation == DISK_MAP) {
+		work->disk_request.buffer = request->spans;
+		work->disk_request.span_count = request->one ? 1 : request->command == NBD_READ ? NBD_SPANS_MAX - 1 : NBD_SPANS_MAX;
+	} else if (request->buffer != NULL) {
+		work->disk_request.buffer = request->buffer + (work->at - request->offset);
+	}
+	disk_submit(work->client->export->disk, &work->disk_request);
 }
 
 static void host_submit(void *host, struct nbd_request *request)
@@ -267,16 +331,16 @@ static void host_submit(void *host, struct nbd_request *request)
 	struct nbd_client *client = host;
 	struct list *link = list_pop(&client->idle);
 	struct work *work = link == NULL ? memory_new(1, sizeof *work) : container_of(link, struct work, link);
+	uint64_t length = request->length;
 
+	if (request->command == NBD_CACHE && length > READ_AHEAD_MAX)
+		length = READ_AHEAD_MAX;
 	list_init(&work->link);
 	work->client = client;
 	work->request = request;
-	work->disk_request = (struct disk_request){
-		.operation = operation_of(request), .force_unit_access = request->force_unit_access,
-		.offset = request->offset, .length = request->length, .buffer = request->buffer,
-		.on_done = on_work_done, .data = work,
-	};
-	disk_submit(client->export->disk, &work->disk_request);
+	work->at = request->offset;
+	work->end = request->offset + length;
+	work_submit(work, request->spans != NULL ? DISK_MAP : operation_of(request), length);
 }
 
 static const struct nbd_host host = {

@@ -104,6 +104,11 @@ void disk_set_writable(struct disk *disk, bool writable)
 	disk_retry(disk);
 }
 
+bool disk_is_writable(const struct disk *disk)
+{
+	return disk->writable;
+}
+
 void disk_hold(struct disk *disk, bool held)
 {
 	disk->held = held;
@@ -183,7 +188,18 @@ static void disk_issue(struct disk *disk, struct disk_request *request)
 		break;
 	case DISK_ZERO:
 	case DISK_TRIM:
-		backend->ops->zero(backend, &request->io, request->offset, request->length, request->operation == DISK_TRIM);
+		backend->ops->zero(backend, &request->io, request->offset, request->length,
+				   (request->operation == DISK_TRIM ? ENV_ZERO_PUNCH : 0u) | (request->fast ? ENV_ZERO_FAST : 0u));
+		break;
+	case DISK_READ_AHEAD:
+		if (backend->ops->read_ahead != NULL)
+			backend->ops->read_ahead(backend, &request->io, request->offset, request->length);
+		else
+			env_defer(disk->env, &request->io);
+		break;
+	case DISK_MAP:
+		map_spans(disk, request);
+		disk_end(request, 0);
 		break;
 	case DISK_FLUSH:
 		request->io.on_done = on_synced;

@@ -25,6 +25,8 @@ enum disk_operation {
 	DISK_ZERO,  /* reads as zeros after; space is kept */
 	DISK_TRIM,  /* reads as zeros after, in Offsite; space is given back */
 	DISK_FLUSH, /* every write completed before it was submitted is on stable storage when it completes */
+	DISK_READ_AHEAD, /* advice: the range is likely to be read soon */
+	DISK_MAP,   /* tells where data and holes are */
 	DISK_OPERATIONS,
 };
 
@@ -33,9 +35,11 @@ enum disk_operation {
 struct disk_request {
 	enum disk_operation operation;
 	bool force_unit_access; /* WRITE, ZERO, TRIM: on stable storage before on_done */
+	bool fast;              /* ZERO, TRIM: -EOPNOTSUPP where it would mean to write zeros */
+	uint32_t span_count;    /* MAP: room in `buffer`, and then how many are there: at least one */
 	uint64_t offset;        /* bytes; offset + length within the disk: checked by the caller */
-	uint64_t length;        /* bytes; up to 32 MiB for READ and WRITE */
-	void *buffer;           /* READ: filled; WRITE: not changed; may be freed after on_done */
+	uint64_t length;        /* bytes; up to 32 MiB, but for FLUSH (0) and MAP (any, more than 0) */
+	void *buffer;           /* READ: filled; WRITE: not changed; MAP: struct span, from `offset` on, not beyond the range */
 	void (*on_done)(struct disk_request *request, int result);
 	void *data;
 	/* --- of disk/ alone --- */
@@ -69,6 +73,7 @@ void disk_declare_failed(struct disk *disk, int code);
 
 /* A refused disk answers writes with -EROFS (it is a secondary, or superseded). Reads pass. */
 void disk_set_writable(struct disk *disk, bool writable);
+bool disk_is_writable(const struct disk *disk);
 /* A held disk lets new writes wait: those admitted before go on. For the last short epoch of a switchover. */
 void disk_hold(struct disk *disk, bool held);
 /* Writes admitted and not answered. */

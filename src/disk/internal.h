@@ -71,6 +71,9 @@ struct disk {
 void disk_fail(struct disk *disk, int code, const char *what);
 void disk_retry(struct disk *disk); /* tries again to admit what waits */
 
+/* map.c: fills the spans of a DISK_MAP. */
+void map_spans(const struct disk *disk, struct disk_request *request);
+
 /* track.c: no later process may trust the change map. What a failed sync has lost shows when the kernel's cache is gone; the
  * next process drops it, and compares what is marked. */
 void track_distrust(struct disk *disk);

@@ -90,8 +90,16 @@ void env_file_forget_cache(struct env_file *file);
  * through it, in step with them. Neither is on stable storage before a sync. -ENOTSUP: the file system cannot; false always
  * can. */
 int env_file_set_direct(struct env_file *file, bool direct);
-/* Makes the range read as zeros; with `punch` its space is given back where possible. */
-void env_file_zero(struct env_file *file, struct env_io *io, uint64_t offset, uint64_t length, bool punch);
+
+enum env_zero {
+	ENV_ZERO_PUNCH = 1, /* the space is given back where possible, else kept */
+	ENV_ZERO_FAST = 2,  /* -EOPNOTSUPP where it would mean to write zeros */
+};
+
+/* Makes the range read as zeros. `how`: of enum env_zero. */
+void env_file_zero(struct env_file *file, struct env_io *io, uint64_t offset, uint64_t length, unsigned how);
+/* The range is likely to be read soon: advice, which may come to nothing. Ends when it has been given; result 0. Up to 1 GiB. */
+void env_file_read_ahead(struct env_file *file, struct env_io *io, uint64_t offset, uint64_t length);
 
 /* --- memory that outlives the process but not a power cut (a file on tmpfs, mapped) --- */
 

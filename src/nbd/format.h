@@ -24,6 +24,7 @@ enum nbd_option {
 #define NBD_REP_ACK 1u
 #define NBD_REP_SERVER 2u
 #define NBD_REP_INFO 3u
+#define NBD_REP_META_CONTEXT 4u
 #define NBD_REP_ERR(n) (UINT32_C(0x80000000) + (n))
 #define NBD_REP_ERR_UNSUP NBD_REP_ERR(1)
 #define NBD_REP_ERR_POLICY NBD_REP_ERR(2)
@@ -31,6 +32,7 @@ enum nbd_option {
 #define NBD_REP_ERR_UNKNOWN NBD_REP_ERR(6)
 #define NBD_REP_ERR_SHUTDOWN NBD_REP_ERR(7)
 #define NBD_REP_ERR_TOO_BIG NBD_REP_ERR(9)
+#define NBD_REP_ERR_EXT_HEADER_REQD NBD_REP_ERR(10)
 
 /* "NBD_INFO_..." */
 #define NBD_INFO_EXPORT 0u
@@ -48,14 +50,21 @@ enum nbd_option {
 #define NBD_FLAG_SEND_WRITE_ZEROES 64u
 #define NBD_FLAG_SEND_DF 128u
 #define NBD_FLAG_CAN_MULTI_CONN 256u
+#define NBD_FLAG_SEND_CACHE 1024u
+#define NBD_FLAG_SEND_FAST_ZERO 2048u
 
-/* "Request message", "Simple reply message", "Structured reply chunk message" */
+/* "Request message", compact and extended; "Simple reply message", "Structured reply chunk message", "Extended reply chunk
+ * message" */
 #define NBD_REQUEST_MAGIC UINT32_C(0x25609513)
 #define NBD_REQUEST_SIZE 28u
+#define NBD_EXTENDED_REQUEST_MAGIC UINT32_C(0x21e41c71)
+#define NBD_EXTENDED_REQUEST_SIZE 32u
 #define NBD_SIMPLE_REPLY_MAGIC UINT32_C(0x67446698)
 #define NBD_SIMPLE_REPLY_SIZE 16u
 #define NBD_CHUNK_MAGIC UINT32_C(0x668e33ef)
 #define NBD_CHUNK_SIZE 20u
+#define NBD_EXTENDED_CHUNK_MAGIC UINT32_C(0x6e8a278c)
+#define NBD_EXTENDED_CHUNK_SIZE 32u
 
 #define NBD_CMD_READ 0u
 #define NBD_CMD_WRITE 1u
@@ -64,15 +73,27 @@ enum nbd_option {
 #define NBD_CMD_TRIM 4u
 #define NBD_CMD_CACHE 5u
 #define NBD_CMD_WRITE_ZEROES 6u
+#define NBD_CMD_BLOCK_STATUS 7u
 
 #define NBD_CMD_FLAG_FUA 1u
 #define NBD_CMD_FLAG_NO_HOLE 2u
 #define NBD_CMD_FLAG_DF 4u
+#define NBD_CMD_FLAG_REQ_ONE 8u
+#define NBD_CMD_FLAG_FAST_ZERO 16u
+#define NBD_CMD_FLAG_PAYLOAD_LEN 32u
 
 #define NBD_CHUNK_FLAG_DONE 1u
 #define NBD_CHUNK_NONE 0u
 #define NBD_CHUNK_OFFSET_DATA 1u
+#define NBD_CHUNK_OFFSET_HOLE 2u
+#define NBD_CHUNK_BLOCK_STATUS 5u
+#define NBD_CHUNK_BLOCK_STATUS_EXT 6u
 #define NBD_CHUNK_ERROR 32769u
+#define NBD_CHUNK_ERROR_OFFSET 32770u
+
+/* "base:allocation" */
+#define NBD_STATE_HOLE 1u
+#define NBD_STATE_ZERO 2u
 
 /* "Error values" */
 #define NBD_SUCCESS 0u

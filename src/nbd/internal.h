@@ -1,10 +1,11 @@
-/* The session's own state, shared by session.c (bytes in and out), negotiation.c and transmission.c.
+/* The session's own state, shared by session.c (bytes in and out), negotiation.c, transmission.c and reply.c.
  *
  * A step looks at the unread input in the present state: it consumes bytes and returns true, or returns false when it needs
  * more bytes, must wait, or the session has ended. */
 #ifndef NBD_INTERNAL_H
 #define NBD_INTERNAL_H
 
+#include "base/span.h"
 #include "base/list.h"
 #include "nbd/buffers.h"
 #include "nbd/format.h"
@@ -20,6 +21,7 @@
 #define HELD_MAX 128u                 /* requests from their first byte to the last byte of their reply */
 #define HELD_BYTES_MAX (64u * 1024u * 1024u)   /* payload of those above which no further request is looked at */
 #define WRITE_SKIP_MAX (64u * 1024u * 1024u)   /* a longer write is not passed over: the session ends */
+#define SPARSE_MIN (64u * 1024u) /* a shorter read is not worth a look at where holes are */
 #define MESSAGE_MAX 96u
 
 #define SESSION_STATE_LIST(X) \
@@ -38,17 +40,33 @@ struct refusal {
 	const char *why;
 };
 
+/* One chunk of a sparse read: a header, then some of the request's buffer, or none. */
+struct chunk {
+	uint8_t header[NBD_EXTENDED_CHUNK_SIZE + 12];
+	uint8_t header_size;
+	uint32_t size;
+	const uint8_t *bytes;
+};
+
+/* What only some requests need: where the holes are, and a reply in several chunks. */
+struct pending_map {
+	struct span spans[NBD_SPANS_MAX];
+	struct chunk chunks[NBD_SPANS_MAX];
+};
+
 /* A request from its first byte to the last byte of its reply. */
 struct pending {
 	struct nbd_request request; /* its buffer is of session.buffers */
 	struct list link;           /* of session.output or session.idle */
 	uint64_t cookie;
-	bool is_read;
-	struct refusal refusal;     /* of a write whose payload is passed over */
+	struct refusal refusal;     /* of a request whose payload is passed over */
 	uint32_t buffer_size;       /* as taken; 0 without a buffer */
-	size_t reply_size, payload_size; /* what is sent: reply, then that much of the buffer */
-	size_t sent;
-	uint8_t reply[NBD_CHUNK_SIZE + 8 + MESSAGE_MAX];
+	uint32_t chunk_count;       /* of map->chunks, which then are all of the reply */
+	struct pending_map *map;    /* of session.buffers; NULL as a rule */
+	size_t reply_size, payload_size; /* else what is sent: reply, then payload */
+	const uint8_t *payload;     /* of the buffer or the map */
+	size_t total, sent;
+	uint8_t reply[NBD_EXTENDED_CHUNK_SIZE + 14 + MESSAGE_MAX];
 };
 
 struct nbd_session {
@@ -65,7 +83,9 @@ struct nbd_session {
 	bool showing;     /* the host holds what nbd_session_output gave */
 
 	/* negotiation */
-	bool no_zeroes, structured;
+	bool no_zeroes;
+	bool structured, extended; /* extended headers are structured replies, too */
+	char mapped[sizeof(((struct nbd_export *)0)->name)]; /* the export base:allocation was chosen for, or "" */
 	uint32_t options, option, option_size, option_skip;
 	struct nbd_export export; /* the chosen one */
 	uint8_t *text;            /* what negotiation has to say; does not move while it is shown */
@@ -73,8 +93,9 @@ struct nbd_session {
 
 	/* transmission */
 	bool chosen;
+	bool has_allocation;       /* base:allocation may be asked for */
 	struct pending *receiving; /* its payload is coming in */
-	uint32_t received;         /* bytes of it so far */
+	uint32_t expected, received; /* bytes of it, and so far */
 	struct list output, idle;
 	struct buffers buffers;
 	uint32_t held, in_flight;
@@ -88,8 +109,13 @@ session_step transmit_request, transmit_payload, transmit_payload_skip;
 void negotiation_greet(struct nbd_session *session);
 /* `size` bytes of the payload being received have come, wherever they were put. */
 void transmission_received(struct nbd_session *session, uint32_t size);
+/* Nothing of the request needs its buffer any more. */
+void transmission_give_buffer(struct nbd_session *session, struct pending *pending);
 /* The reply has been sent, or is of no use: the request is free again. */
 void transmission_recycle(struct nbd_session *session, struct pending *pending);
+
+/* Makes the reply and puts it last in the output; error 0: what the request asked for. */
+void reply_send(struct nbd_session *session, struct pending *pending, struct refusal refusal);
 
 void session_end(struct nbd_session *session, const char *reason);
 /* Appends to what negotiation has to say. */

@@ -3,6 +3,7 @@
 
 #include "base/bytes.h"
 #include "nbd/internal.h"
+#include "nbd/meta.h"
 
 #define OPTION_HEADER_SIZE 16u
 #define INFO_KINDS_MAX 64u
@@ -49,12 +50,13 @@ static void refuse(struct nbd_session *session, uint32_t type, const char *sente
 /* "Transmission flags". A flush on one connection covers the writes of all: the disk is one. */
 static uint16_t transmission_flags(const struct nbd_session *session, const struct nbd_export *export)
 {
-	unsigned flags = NBD_FLAG_HAS_FLAGS | NBD_FLAG_SEND_FLUSH | NBD_FLAG_SEND_FUA | NBD_FLAG_CAN_MULTI_CONN;
+	unsigned flags = NBD_FLAG_HAS_FLAGS | NBD_FLAG_SEND_FLUSH | NBD_FLAG_SEND_FUA | NBD_FLAG_CAN_MULTI_CONN |
+			 NBD_FLAG_SEND_CACHE;
 
 	if (export->read_only)
 		flags |= NBD_FLAG_READ_ONLY;
 	else
-		flags |= NBD_FLAG_SEND_TRIM | NBD_FLAG_SEND_WRITE_ZEROES;
+		flags |= NBD_FLAG_SEND_TRIM | NBD_FLAG_SEND_WRITE_ZEROES | NBD_FLAG_SEND_FAST_ZERO;
 	if (export->rotational)
 		flags |= NBD_FLAG_ROTATIONAL;
 	if (session->structured)
@@ -78,17 +80,23 @@ static bool enter(struct nbd_session *session, const struct nbd_export *export)
 		return false;
 	session->export = *export;
 	session->chosen = true;
+	session->has_allocation = session->mapped[0] != 0 && strcmp(session->mapped, export->name) == 0;
 	session->state = SESSION_REQUEST;
 	return true;
 }
 
-/* "NBD_OPT_EXPORT_NAME": no error can be said, so the session ends when there is no such export. */
+/* "NBD_OPT_EXPORT_NAME": no error can be said, so the session ends when there is no such export. Nor may it be used with
+ * extended headers. */
 static void on_export_name(struct nbd_session *session, const uint8_t *data, uint32_t size)
 {
 	char name[sizeof session->export.name];
 	uint8_t answer[134] = { 0 };
 	struct nbd_export export;
 
+	if (session->extended) {
+		session_end(session, "chose an export by its name alone after extended headers");
+		return;
+	}
 	if (!name_of(data, size, name, sizeof name) || !session->ops->find(session->host, name, &export)) {
 		session_end(session, "asked for an export that does not exist");
 		return;
@@ -204,7 +212,57 @@ static void on_structured_reply(struct nbd_session *session, uint32_t size)
 		refuse(session, NBD_REP_ERR_INVALID, "the structured reply option has no data");
 		return;
 	}
+	if (session->extended) {
+		refuse(session, NBD_REP_ERR_EXT_HEADER_REQD, "extended headers have been negotiated");
+		return;
+	}
 	session->structured = true;
+	reply_ack(session);
+}
+
+static void on_extended_headers(struct nbd_session *session, uint32_t size)
+{
+	if (size != 0 || session->extended) {
+		refuse(session, NBD_REP_ERR_INVALID, size != 0 ? "the extended headers option has no data" :
+		       "extended headers have been negotiated");
+		return;
+	}
+	session->structured = session->extended = true;
+	reply_ack(session);
+}
+
+/* "NBD_OPT_LIST_META_CONTEXT", "NBD_OPT_SET_META_CONTEXT". A set that fails leaves nothing chosen. */
+static void on_meta_context(struct nbd_session *session, const uint8_t *data, uint32_t size, bool set)
+{
+	static const char context[] = META_ALLOCATION;
+	char name[sizeof session->export.name];
+	struct meta_request request;
+	struct nbd_export export;
+	uint8_t id[4];
+
+	if (set)
+		session->mapped[0] = 0;
+	if (!session->structured) {
+		refuse(session, NBD_REP_ERR_INVALID, "metadata contexts need structured replies");
+		return;
+	}
+	if (!meta_parse(data, size, set, &request)) {
+		refuse(session, NBD_REP_ERR_INVALID, "the option's lengths do not fit together, or a query has no namespace");
+		return;
+	}
+	if (!name_of(request.name, request.name_size, name, sizeof name) ||
+	    !session->ops->find(session->host, name, &export)) {
+		refuse(session, NBD_REP_ERR_UNKNOWN, "there is no such export: attach the disk first");
+		return;
+	}
+	if (request.allocation) {
+		put_be32(id, set ? META_ALLOCATION_ID : 0);
+		reply_begin(session, NBD_REP_META_CONTEXT, sizeof id + sizeof context - 1);
+		session_say(session, id, sizeof id);
+		session_say(session, context, sizeof context - 1);
+		if (set)
+			memcpy(session->mapped, export.name, sizeof session->mapped);
+	}
 	reply_ack(session);
 }
 
@@ -230,7 +288,14 @@ static void on_option(struct nbd_session *session, const uint8_t *data, uint32_t
 	case NBD_OPT_STRUCTURED_REPLY:
 		on_structured_reply(session, size);
 		break;
-	default: /* STARTTLS, meta contexts, extended headers, and what is not known yet */
+	case NBD_OPT_EXTENDED_HEADERS:
+		on_extended_headers(session, size);
+		break;
+	case NBD_OPT_LIST_META_CONTEXT:
+	case NBD_OPT_SET_META_CONTEXT:
+		on_meta_context(session, data, size, session->option == NBD_OPT_SET_META_CONTEXT);
+		break;
+	default: /* STARTTLS, and what is not known yet */
 		refuse(session, NBD_REP_ERR_UNSUP, "this server does not offer that option");
 		break;
 	}

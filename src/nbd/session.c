@@ -115,8 +115,8 @@ void session_process(struct nbd_session *session)
 static uint8_t *place_for_input(struct nbd_session *session, size_t *out_room)
 {
 	if (session->state == SESSION_PAYLOAD && session_available(session) == 0 &&
-	    session->receiving->request.length - session->received > DIRECT_MIN) {
-		*out_room = session->receiving->request.length - session->received;
+	    session->expected - session->received > DIRECT_MIN) {
+		*out_room = session->expected - session->received;
 		return session->receiving->request.buffer + session->received;
 	}
 	if (session->taken > 0) { /* what is left is part of a header, or waits */
@@ -169,23 +169,40 @@ void session_say(struct nbd_session *session, const void *bytes, size_t size)
 	session->ops->wake(session->host);
 }
 
-static int show_pending(struct pending *pending, struct iovec *iov)
+/* Shows what is left of one piece of a reply: 0 or 1 entries. *sent: bytes sent from this piece on; made less by the piece. */
+static int show_piece(struct iovec *iov, size_t *sent, const uint8_t *bytes, size_t size)
+{
+	size_t skipped = *sent < size ? *sent : size;
+
+	*sent -= skipped;
+	if (skipped == size)
+		return 0;
+	iov->iov_base = (void *)(uintptr_t)(bytes + skipped); /* struct iovec is for both ways */
+	iov->iov_len = size - skipped;
+	return 1;
+}
+
+/* As much as there is room for, which is two entries at least; *out_whole: that is all of the reply. */
+static int show_pending(const struct pending *pending, struct iovec *iov, int room, bool *out_whole)
 {
 	size_t sent = pending->sent;
-	int count = 0;
+	uint32_t next = 0;
+	int count = show_piece(iov, &sent, pending->reply, pending->reply_size);
 
-	if (sent < pending->reply_size) {
-		iov[count++] = (struct iovec){ pending->reply + sent, pending->reply_size - sent };
-		sent = pending->reply_size;
+	count += show_piece(iov + count, &sent, pending->payload, pending->payload_size);
+	for (; next < pending->chunk_count && count + 2 <= room; next++) {
+		const struct chunk *chunk = &pending->map->chunks[next];
+
+		count += show_piece(iov + count, &sent, chunk->header, chunk->header_size);
+		count += show_piece(iov + count, &sent, chunk->bytes, chunk->size);
 	}
-	sent -= pending->reply_size;
-	if (sent < pending->payload_size)
-		iov[count++] = (struct iovec){ pending->request.buffer + sent, pending->payload_size - sent };
+	*out_whole = next == pending->chunk_count;
 	return count;
 }
 
 int nbd_session_output(struct nbd_session *session, struct iovec *iov, int max)
 {
+	bool whole = true;
 	int count = 0;
 
 	assert(!session->showing && max >= 3);
@@ -194,9 +211,9 @@ int nbd_session_output(struct nbd_session *session, struct iovec *iov, int max)
 	if (session->text_sent < session->text_size)
 		iov[count++] = (struct iovec){ session->text + session->text_sent, session->text_size - session->text_sent };
 	list_for_each(link, &session->output) {
-		if (count + 2 > max)
+		if (!whole || count + 2 > max)
 			break;
-		count += show_pending(container_of(link, struct pending, link), iov + count);
+		count += show_pending(container_of(link, struct pending, link), iov + count, max - count, &whole);
 	}
 	session->showing = count > 0;
 	return count;
@@ -224,7 +241,7 @@ void nbd_session_sent(struct nbd_session *session, size_t size)
 	size = text_sent(session, size);
 	list_for_each(link, &session->output) {
 		struct pending *pending = container_of(link, struct pending, link);
-		size_t left = pending->reply_size + pending->payload_size - pending->sent;
+		size_t left = pending->total - pending->sent;
 
 		if (size < left) {
 			pending->sent += size;

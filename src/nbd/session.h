@@ -9,12 +9,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct span;
 struct nbd_session;
 struct nbd_request;
 
 #define NBD_PAYLOAD_MAX (32u * 1024u * 1024u) /* bytes of one READ or WRITE; advertised as the maximum block size */
+#define NBD_SPANS_MAX 64u                   /* that one request is answered with */
 
-enum nbd_command { NBD_READ, NBD_WRITE, NBD_FLUSH, NBD_TRIM, NBD_WRITE_ZEROES };
+enum nbd_command { NBD_READ, NBD_WRITE, NBD_FLUSH, NBD_TRIM, NBD_WRITE_ZEROES, NBD_CACHE, NBD_BLOCK_STATUS };
 
 /* What a client may see of an export. Strings are borrowed for the call. */
 struct nbd_export {
@@ -46,11 +48,18 @@ struct nbd_request {
 	enum nbd_command command;
 	bool force_unit_access;
 	bool no_hole;   /* WRITE_ZEROES: keep the space */
+	bool fast;      /* WRITE_ZEROES: -EOPNOTSUPP when it takes as long as a write */
+	bool one;       /* BLOCK_STATUS: the first span is all that is wanted */
 	uint64_t offset;
-	uint32_t length;
+	uint64_t length; /* READ and WRITE: up to NBD_PAYLOAD_MAX; the others: up to the end of the export */
 	uint8_t *buffer; /* READ: to be filled; WRITE: the payload; page aligned; NULL otherwise */
 	void *disk;      /* of the chosen export */
 	void *host_data; /* the host's own use */
+	/* Room for NBD_SPANS_MAX, to be filled by the host, in order from `offset` on and not beyond the range.
+	 * BLOCK_STATUS: one at least. READ, when not NULL: all of the range, or none; the buffer of a hole is not looked at. */
+	struct span *spans;
+	uint32_t span_count;
+	uint64_t failed_at; /* of a failure: the host may set it to where in the range it happened */
 };
 
 /* Gives a session; `host` pointers are kept. The greeting is in the output at once. */

@@ -10,8 +10,8 @@
 
 struct header {
 	uint16_t flags, type;
-	uint64_t cookie, offset;
-	uint32_t length;
+	uint64_t cookie, offset, length;
+	uint64_t payload; /* bytes that follow */
 };
 
 /* What each command may carry, and what its range means ("Request types"). */
@@ -28,8 +28,12 @@ static const struct command {
 	[NBD_CMD_FLUSH] = { NBD_CMD_FLAG_FUA, false, false, NBD_FLUSH, { 0 } },
 	[NBD_CMD_TRIM] = { NBD_CMD_FLAG_FUA, true, true, NBD_TRIM,
 			   { NBD_EINVAL, "the trim goes past the end of the export" } },
-	[NBD_CMD_WRITE_ZEROES] = { NBD_CMD_FLAG_FUA | NBD_CMD_FLAG_NO_HOLE, true, true, NBD_WRITE_ZEROES,
+	[NBD_CMD_CACHE] = { NBD_CMD_FLAG_FUA, true, false, NBD_CACHE,
+			    { NBD_EINVAL, "the range goes past the end of the export" } },
+	[NBD_CMD_WRITE_ZEROES] = { NBD_CMD_FLAG_FUA | NBD_CMD_FLAG_NO_HOLE | NBD_CMD_FLAG_FAST_ZERO, true, true, NBD_WRITE_ZEROES,
 				   { NBD_ENOSPC, "the zeros go past the end of the export" } },
+	[NBD_CMD_BLOCK_STATUS] = { NBD_CMD_FLAG_FUA | NBD_CMD_FLAG_REQ_ONE, true, false, NBD_BLOCK_STATUS,
+				   { NBD_EINVAL, "the range goes past the end of the export" } },
 };
 
 static struct refusal refuse(uint32_t error, const char *why)
@@ -39,16 +43,19 @@ static struct refusal refuse(uint32_t error, const char *why)
 
 static bool is_offered(uint16_t type)
 {
-	return type <= NBD_CMD_WRITE_ZEROES && type != NBD_CMD_DISC && type != NBD_CMD_CACHE;
+	return type <= NBD_CMD_BLOCK_STATUS && type != NBD_CMD_DISC;
+}
+
+static bool has_buffer(uint16_t type)
+{
+	return type == NBD_CMD_READ || type == NBD_CMD_WRITE;
 }
 
 static struct refusal check_range(const struct nbd_session *session, const struct header *header)
 {
-	bool has_payload = header->type == NBD_CMD_READ || header->type == NBD_CMD_WRITE;
-
 	if (header->length == 0)
 		return refuse(NBD_EINVAL, "the length is zero");
-	if (has_payload && header->length > NBD_PAYLOAD_MAX)
+	if (has_buffer(header->type) && header->length > NBD_PAYLOAD_MAX)
 		return refuse((header->flags & NBD_CMD_FLAG_DF) != 0 ? NBD_EOVERFLOW : NBD_EINVAL,
 			      "the length is more than 32 MiB");
 	if (header->offset > session->export.size || header->length > session->export.size - header->offset)
@@ -56,16 +63,35 @@ static struct refusal check_range(const struct nbd_session *session, const struc
 	return refuse(NBD_SUCCESS, "");
 }
 
+/* With extended headers a write says that its length is that of a payload, and nothing else may; without them nobody says so. */
+static struct refusal check_payload_flag(const struct nbd_session *session, const struct header *header)
+{
+	bool set = (header->flags & NBD_CMD_FLAG_PAYLOAD_LEN) != 0;
+
+	if (set && !session->extended)
+		return refuse(NBD_EINVAL, "the flag PAYLOAD_LEN needs extended headers");
+	if (set && header->type != NBD_CMD_WRITE)
+		return refuse(NBD_EINVAL, "the command has no payload");
+	if (!set && session->extended && header->type == NBD_CMD_WRITE)
+		return refuse(NBD_EINVAL, "a write needs the flag PAYLOAD_LEN");
+	return refuse(NBD_SUCCESS, "");
+}
+
 /* The one place where a request is refused; after it nothing is checked again. */
 static struct refusal check_request(const struct nbd_session *session, const struct header *header)
 {
+	struct refusal refusal = check_payload_flag(session, header);
 	const struct command *command;
 
+	if (refusal.error != NBD_SUCCESS)
+		return refusal;
 	if (!is_offered(header->type))
 		return refuse(NBD_EINVAL, "this server does not offer that command");
 	command = &commands[header->type];
-	if ((header->flags & ~command->flags) != 0)
+	if ((header->flags & ~command->flags & ~NBD_CMD_FLAG_PAYLOAD_LEN) != 0)
 		return refuse(NBD_EINVAL, "the command does not have these flags");
+	if (header->type == NBD_CMD_BLOCK_STATUS && !session->has_allocation)
+		return refuse(NBD_EINVAL, "no metadata context was chosen for this export");
 	if ((header->flags & NBD_CMD_FLAG_DF) != 0 && !session->structured)
 		return refuse(NBD_EINVAL, "the flag DF needs structured replies");
 	if (command->changes && session->export.read_only)
@@ -114,8 +140,9 @@ static struct pending *pending_new(struct nbd_session *session)
 	} else {
 		pending = container_of(link, struct pending, link);
 	}
-	pending->buffer_size = 0;
-	pending->reply_size = pending->payload_size = pending->sent = 0;
+	pending->buffer_size = pending->chunk_count = 0;
+	pending->map = NULL;
+	pending->reply_size = pending->payload_size = pending->total = pending->sent = 0;
 	pending->refusal = refuse(NBD_SUCCESS, "");
 	session->held++;
 	return pending;
@@ -131,7 +158,7 @@ static bool pending_take_buffer(struct nbd_session *session, struct pending *pen
 	return true;
 }
 
-static void pending_give_buffer(struct nbd_session *session, struct pending *pending)
+void transmission_give_buffer(struct nbd_session *session, struct pending *pending)
 {
 	buffers_give(&session->buffers, pending->request.buffer, pending->buffer_size);
 	session->held_bytes -= pending->buffer_size;
@@ -139,80 +166,28 @@ static void pending_give_buffer(struct nbd_session *session, struct pending *pen
 	pending->buffer_size = 0;
 }
 
+static bool pending_take_map(struct nbd_session *session, struct pending *pending)
+{
+	pending->map = (struct pending_map *)(void *)buffers_take(&session->buffers, sizeof *pending->map);
+	if (pending->map == NULL)
+		return false;
+	pending->request.spans = pending->map->spans;
+	return true;
+}
+
 void transmission_recycle(struct nbd_session *session, struct pending *pending)
 {
-	pending_give_buffer(session, pending);
+	transmission_give_buffer(session, pending);
+	buffers_give(&session->buffers, (uint8_t *)pending->map, sizeof *pending->map);
 	session->held--;
 	list_append(&session->idle, &pending->link);
-}
-
-/* --- replies --- */
-
-static void reply_simple(struct pending *pending, uint32_t error)
-{
-	put_be32(pending->reply, NBD_SIMPLE_REPLY_MAGIC);
-	put_be32(pending->reply + 4, error);
-	put_be64(pending->reply + 8, pending->cookie);
-	pending->reply_size = NBD_SIMPLE_REPLY_SIZE;
-}
-
-/* A chunk is the whole reply: `size` bytes follow those that are in pending->reply now. */
-static void reply_chunk(struct pending *pending, uint16_t type, size_t own, size_t payload)
-{
-	uint8_t *chunk = pending->reply;
-
-	put_be32(chunk, NBD_CHUNK_MAGIC);
-	put_be16(chunk + 4, NBD_CHUNK_FLAG_DONE);
-	put_be16(chunk + 6, type);
-	put_be64(chunk + 8, pending->cookie);
-	put_be32(chunk + 16, (uint32_t)(own + payload));
-	pending->reply_size = NBD_CHUNK_SIZE + own;
-}
-
-/* "NBD_REPLY_TYPE_ERROR": number, length of a message, message. */
-static void reply_error(struct pending *pending, struct refusal refusal)
-{
-	uint8_t *own = pending->reply + NBD_CHUNK_SIZE;
-	size_t size = strnlen(refusal.why, MESSAGE_MAX);
-
-	put_be32(own, refusal.error);
-	put_be16(own + 4, (uint16_t)size);
-	memcpy(own + 6, refusal.why, size);
-	reply_chunk(pending, NBD_CHUNK_ERROR, 6 + size, 0);
-}
-
-static void reply_data(struct pending *pending)
-{
-	put_be64(pending->reply + NBD_CHUNK_SIZE, pending->request.offset);
-	reply_chunk(pending, NBD_CHUNK_OFFSET_DATA, 8, pending->payload_size);
-}
-
-/* Structured, where negotiated, for reads (where the protocol demands it) and for errors (which then say why). */
-static void answer(struct nbd_session *session, struct pending *pending, struct refusal refusal)
-{
-	if (session->abandoned) {
-		transmission_recycle(session, pending);
-		return;
-	}
-	if (refusal.error == NBD_SUCCESS && pending->is_read)
-		pending->payload_size = pending->request.length;
-	else
-		pending_give_buffer(session, pending); /* not needed while the reply waits to be sent */
-	if (session->structured && refusal.error != NBD_SUCCESS)
-		reply_error(pending, refusal);
-	else if (session->structured && pending->is_read)
-		reply_data(pending);
-	else
-		reply_simple(pending, refusal.error);
-	list_append(&session->output, &pending->link);
-	session->ops->wake(session->host);
 }
 
 void nbd_session_done(struct nbd_session *session, struct nbd_request *request, int result)
 {
 	assert(session->in_flight > 0);
 	session->in_flight--;
-	answer(session, container_of(request, struct pending, request), failure_of(result));
+	reply_send(session, container_of(request, struct pending, request), failure_of(result));
 	session_process(session);
 }
 
@@ -224,60 +199,89 @@ static void submit(struct nbd_session *session, struct pending *pending)
 	session->ops->submit(session->host, &pending->request);
 }
 
-static void receive_payload(struct nbd_session *session, struct pending *pending, enum session_state state)
+static void receive_payload(struct nbd_session *session, struct pending *pending, uint32_t size, enum session_state state)
 {
 	session->receiving = pending;
+	session->expected = size;
 	session->received = 0;
 	session->state = state;
+}
+
+static bool may_be_sparse(const struct nbd_session *session, const struct header *header)
+{
+	return session->structured && header->type == NBD_CMD_READ && header->length >= SPARSE_MIN &&
+	       (header->flags & NBD_CMD_FLAG_DF) == 0;
+}
+
+/* What the request needs until its reply has been sent; false when there is no memory. */
+static bool pending_prepare(struct nbd_session *session, struct pending *pending, const struct header *header)
+{
+	if (header->type == NBD_CMD_BLOCK_STATUS && !pending_take_map(session, pending))
+		return false;
+	if (may_be_sparse(session, header))
+		pending_take_map(session, pending); /* without one the reply is not sparse */
+	return !has_buffer(header->type) || pending_take_buffer(session, pending, (uint32_t)header->length);
 }
 
 /* A refused request takes its place in the output too: what a client may leave unread is limited with the rest. */
 static void begin_request(struct nbd_session *session, const struct header *header, struct refusal refusal)
 {
 	struct pending *pending = pending_new(session);
-	bool has_payload = header->type == NBD_CMD_READ || header->type == NBD_CMD_WRITE;
 
 	pending->cookie = header->cookie;
-	pending->is_read = header->type == NBD_CMD_READ;
 	pending->request = (struct nbd_request){
 		.command = is_offered(header->type) ? commands[header->type].command : NBD_FLUSH,
 		.force_unit_access = (header->flags & NBD_CMD_FLAG_FUA) != 0,
 		.no_hole = (header->flags & NBD_CMD_FLAG_NO_HOLE) != 0,
+		.fast = (header->flags & NBD_CMD_FLAG_FAST_ZERO) != 0,
+		.one = (header->flags & NBD_CMD_FLAG_REQ_ONE) != 0,
 		.offset = header->offset, .length = header->length, .disk = session->export.disk,
+		.failed_at = header->offset,
 	};
-	if (refusal.error == NBD_SUCCESS && has_payload && !pending_take_buffer(session, pending, header->length))
+	if (refusal.error == NBD_SUCCESS && !pending_prepare(session, pending, header))
 		refusal = failure_of(-ENOMEM);
 	pending->refusal = refusal;
-	if (header->type == NBD_CMD_WRITE && header->length > 0)
-		receive_payload(session, pending, refusal.error == NBD_SUCCESS ? SESSION_PAYLOAD : SESSION_PAYLOAD_SKIP);
+	if (header->payload > 0)
+		receive_payload(session, pending, (uint32_t)header->payload,
+				refusal.error == NBD_SUCCESS ? SESSION_PAYLOAD : SESSION_PAYLOAD_SKIP);
 	else if (refusal.error != NBD_SUCCESS)
-		answer(session, pending, refusal);
+		reply_send(session, pending, refusal);
 	else
 		submit(session, pending);
+}
+
+static struct header header_decode(const struct nbd_session *session, const uint8_t *bytes)
+{
+	struct header header = {
+		.flags = get_be16(bytes + 4), .type = get_be16(bytes + 6), .cookie = get_be64(bytes + 8),
+		.offset = get_be64(bytes + 16), .length = session->extended ? get_be64(bytes + 24) : get_be32(bytes + 24),
+	};
+
+	if (session->extended ? (header.flags & NBD_CMD_FLAG_PAYLOAD_LEN) != 0 : header.type == NBD_CMD_WRITE)
+		header.payload = header.length;
+	return header;
 }
 
 bool transmit_request(struct nbd_session *session)
 {
 	const uint8_t *bytes = session_bytes(session);
+	size_t size = session->extended ? NBD_EXTENDED_REQUEST_SIZE : NBD_REQUEST_SIZE;
 	struct header header;
 
-	if (session_available(session) < NBD_REQUEST_SIZE)
+	if (session_available(session) < size)
 		return false;
-	if (get_be32(bytes) != NBD_REQUEST_MAGIC) {
+	if (get_be32(bytes) != (session->extended ? NBD_EXTENDED_REQUEST_MAGIC : NBD_REQUEST_MAGIC)) {
 		session_end(session, "bad request magic");
 		return false;
 	}
-	header = (struct header){
-		.flags = get_be16(bytes + 4), .type = get_be16(bytes + 6), .cookie = get_be64(bytes + 8),
-		.offset = get_be64(bytes + 16), .length = get_be32(bytes + 24),
-	};
-	session->taken += NBD_REQUEST_SIZE;
+	header = header_decode(session, bytes);
+	session->taken += size;
 	if (header.type == NBD_CMD_DISC) {
 		session_end(session, "disconnected by the client");
 		return false;
 	}
-	if (header.type == NBD_CMD_WRITE && header.length > WRITE_SKIP_MAX) {
-		session_end(session, "a write of more than 64 MiB");
+	if (header.payload > (session->extended ? NBD_PAYLOAD_MAX : WRITE_SKIP_MAX)) {
+		session_end(session, session->extended ? "a payload of more than 32 MiB" : "a write of more than 64 MiB");
 		return false;
 	}
 	begin_request(session, &header, check_request(session, &header));
@@ -289,22 +293,22 @@ void transmission_received(struct nbd_session *session, uint32_t size)
 	struct pending *pending = session->receiving;
 	enum session_state state = session->state;
 
-	assert(size <= pending->request.length - session->received);
+	assert(size <= session->expected - session->received);
 	session->received += size;
-	if (session->received < pending->request.length)
+	if (session->received < session->expected)
 		return;
 	session->receiving = NULL;
 	session->state = SESSION_REQUEST;
 	if (state == SESSION_PAYLOAD)
 		submit(session, pending);
 	else
-		answer(session, pending, pending->refusal);
+		reply_send(session, pending, pending->refusal);
 }
 
 /* Unread input that is part of the payload. */
 static uint32_t payload_available(const struct nbd_session *session)
 {
-	uint32_t left = session->receiving->request.length - session->received;
+	uint32_t left = session->expected - session->received;
 	size_t available = session_available(session);
 
 	return available < left ? (uint32_t)available : left;

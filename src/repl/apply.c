@@ -80,7 +80,7 @@ static void placing_write(struct placing *placing, const struct frame_data *data
 		*io = (struct env_io){ .on_done = on_range_written, .data = placing };
 		placing->pending++;
 		if (range.zero) {
-			backend->ops->zero(backend, io, range.offset, range.length, true);
+			backend->ops->zero(backend, io, range.offset, range.length, ENV_ZERO_PUNCH);
 			continue;
 		}
 		backend->ops->write(backend, io, at, range.length, range.offset);

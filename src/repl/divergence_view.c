@@ -185,11 +185,11 @@ static void view_write(struct backend *backend, struct env_io *io, const void *b
 	answer_later(backend->env, io, -EROFS);
 }
 
-static void view_zero(struct backend *backend, struct env_io *io, uint64_t offset, uint64_t length, bool punch)
+static void view_zero(struct backend *backend, struct env_io *io, uint64_t offset, uint64_t length, unsigned how)
 {
 	(void)offset;
 	(void)length;
-	(void)punch;
+	(void)how;
 	answer_later(backend->env, io, -EROFS);
 }
 

@@ -393,10 +393,17 @@ void env_file_write(struct env_file *file, struct env_io *io, const void *buffer
 	write_bytes(file, io, copy_bytes(buffer, length), length, offset);
 }
 
-void env_file_zero(struct env_file *file, struct env_io *io, uint64_t offset, uint64_t length, bool punch)
+void env_file_zero(struct env_file *file, struct env_io *io, uint64_t offset, uint64_t length, unsigned how)
 {
-	(void)punch;
+	(void)how;
 	write_bytes(file, io, memory_new(1, length), length, offset);
+}
+
+void env_file_read_ahead(struct env_file *file, struct env_io *io, uint64_t offset, uint64_t length)
+{
+	(void)offset;
+	(void)length;
+	env_defer(file->env, io);
 }
 
 /* What had completed when the sync was asked for is durable when it ends. A failed one leaves it in the cache alone, and

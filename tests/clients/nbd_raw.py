@@ -4,11 +4,13 @@ import socket
 import struct
 
 REPLY_MAGIC = 0x3E889045565A9
-EXPORT_NAME, ABORT, LIST, STARTTLS, INFO, GO, STRUCTURED_REPLY, LIST_META, SET_META = 1, 2, 3, 5, 6, 7, 8, 9, 10
-ACK, SERVER, REP_INFO = 1, 2, 3
+EXPORT_NAME, ABORT, LIST, STARTTLS, INFO, GO, STRUCTURED_REPLY, LIST_META, SET_META, EXTENDED_HEADERS = 1, 2, 3, 5, 6, 7, 8, 9, 10, 11
+ACK, SERVER, REP_INFO, REP_META = 1, 2, 3, 4
 ERR_UNSUP, ERR_INVALID, ERR_UNKNOWN, ERR_TOO_BIG = 0x80000001, 0x80000003, 0x80000006, 0x80000009
 READ, WRITE, DISC, FLUSH, TRIM, CACHE, WRITE_ZEROES, BLOCK_STATUS = range(8)
-EPERM, EIO, EINVAL, ENOSPC = 1, 5, 22, 28
+EPERM, EIO, EINVAL, ENOSPC, ENOTSUP = 1, 5, 22, 28, 95
+FUA, NO_HOLE, DF, REQ_ONE, FAST_ZERO, PAYLOAD_LEN = 1, 2, 4, 8, 16, 32
+CHUNK_NONE, CHUNK_DATA, CHUNK_HOLE, CHUNK_STATUS, CHUNK_STATUS_EXT, CHUNK_ERROR = 0, 1, 2, 5, 6, 32769
 LIMIT_S = 20
 
 
@@ -56,6 +58,20 @@ class Raw:
         assert (magic, echo) == (REPLY_MAGIC, option)
         return kind, self.read(size)
 
+    def ask(self, option):
+        """An option without data, which must be granted."""
+        self.option(option)
+        assert self.reply(option) == (ACK, b"")
+
+    def choose_allocation(self, name):
+        """base:allocation for the export; gives its id."""
+        name, query = name.encode(), b"base:allocation"
+        self.option(SET_META, struct.pack(">I", len(name)) + name + struct.pack(">II", 1, len(query)) + query)
+        kind, data = self.reply(SET_META)
+        assert kind == REP_META and data[4:] == query
+        assert self.reply(SET_META) == (ACK, b"")
+        return struct.unpack(">I", data[:4])[0]
+
     def go(self, name, option=GO):
         """Chooses the export; gives its size and flags."""
         name = name.encode()
@@ -68,6 +84,17 @@ class Raw:
     def request(self, command, offset=0, length=0, payload=b"", flags=0):
         self.cookie += 1
         self.send(struct.pack(">IHHQQI", 0x25609513, flags, command, self.cookie, offset, length) + payload)
+
+    def extended(self, command, offset=0, length=0, payload=b"", flags=0):
+        """A request with a header of 32 bytes."""
+        self.cookie += 1
+        self.send(struct.pack(">IHHQQQ", 0x21E41C71, flags, command, self.cookie, offset, length) + payload)
+
+    def extended_chunk(self):
+        """Flags, type and data of a chunk that answers the last request, whose offset is given."""
+        magic, flags, kind, cookie, offset, size = struct.unpack(">IHHQQQ", self.read(32))
+        assert (magic, cookie) == (0x6E8A278C, self.cookie)
+        return flags, kind, offset, self.read(size)
 
     def answer(self):
         """Error and cookie of a simple reply without data."""

@@ -64,11 +64,12 @@ def connect(uri, strict=True):
 def test_nbdinfo_shows_what_the_export_can_do(disk, uri):
     export = json.loads(run("nbdinfo", "--json", uri).stdout)["exports"][0]
     assert export["export-name"] == disk.id and export["export-size"] == SIZE
-    for able in ("can_flush", "can_fua", "can_multi_conn", "can_trim", "can_zero", "can_df"):
+    for able in ("can_flush", "can_fua", "can_multi_conn", "can_trim", "can_zero", "can_df", "can_cache", "can_fast_zero"):
         assert export[able] is True, able
-    for unable in ("can_cache", "can_fast_zero", "is_read_only", "is_rotational"):
+    for unable in ("is_read_only", "is_rotational"):
         assert export[unable] is False, unable
     assert [export[name] for name in ("block_size_minimum", "block_size_preferred", "block_size_maximum")] == [1, 4096, 32 * MIB]
+    assert export["contexts"] == ["base:allocation"]
 
 
 def test_nbdinfo_lists_exactly_the_attached_disks(site, disk):
@@ -177,9 +178,9 @@ def test_errors_are_those_of_the_protocol(disk, structured):
     handle.connect_uri(disk.uri)
     calls = [("EINVAL", lambda: handle.pread(512, SIZE)), ("EINVAL", lambda: handle.pread(2, SIZE - 1)),
              ("ENOSPC", lambda: handle.pwrite(b"x" * 512, SIZE)), ("ENOSPC", lambda: handle.zero(512, SIZE)),
-             ("EINVAL", lambda: handle.trim(512, SIZE)), ("EINVAL", lambda: handle.cache(512, 0)),
+             ("EINVAL", lambda: handle.trim(512, SIZE)), ("EINVAL", lambda: handle.cache(512, SIZE)),
              ("EINVAL", lambda: handle.pread(32 * MIB + 1, 0)), ("EINVAL", lambda: handle.pwrite(bytes(32 * MIB + 1), 0)),
-             ("EINVAL", lambda: handle.zero(512, 0, nbd.CMD_FLAG_FAST_ZERO)), ("EINVAL", lambda: handle.pread(0, 0))]
+             ("EINVAL", lambda: handle.zero(0, 0, nbd.CMD_FLAG_FAST_ZERO)), ("EINVAL", lambda: handle.pread(0, 0))]
     for error, call in calls:
         with pytest.raises(nbd.Error) as caught:
             call()

@@ -50,9 +50,12 @@ def bystander(disk):
 
 def test_unknown_options_are_refused_and_the_handshake_goes_on(site, disk):
     with Raw(site) as client:
-        for option in (4, 11, 99, 0, 0xFFFFFFFF, raw.STARTTLS, raw.LIST_META, raw.SET_META):
+        for option in (4, 12, 99, 0, 0xFFFFFFFF, raw.STARTTLS):
             client.option(option, b"whatever")
             assert client.reply(option)[0] == raw.ERR_UNSUP
+        for option in (raw.EXTENDED_HEADERS, raw.STRUCTURED_REPLY, raw.LIST_META, raw.SET_META):
+            client.option(option, b"whatever")
+            assert client.reply(option)[0] == raw.ERR_INVALID
         assert client.go(disk.id)[0] == SIZE
 
 
@@ -127,7 +130,7 @@ def test_bad_requests_are_answered(site, disk):
                 (raw.EINVAL, raw.READ, 0, 2**32 - 1, 0), (raw.EINVAL, raw.READ, 0, 512, 0x8000), (raw.EINVAL, raw.READ, 0, 512, 4),
                 (raw.EINVAL, raw.TRIM, SIZE, 1, 0), (raw.EINVAL, raw.TRIM, 0, 2**32 - 1, 0),
                 (raw.ENOSPC, raw.WRITE_ZEROES, SIZE, 1, 0), (raw.ENOSPC, raw.WRITE_ZEROES, 1, 2**32 - 1, 0),
-                (raw.EINVAL, raw.FLUSH, 1, 1, 0), (raw.EINVAL, raw.CACHE, 0, 512, 0), (raw.EINVAL, raw.BLOCK_STATUS, 0, 512, 0),
+                (raw.EINVAL, raw.FLUSH, 1, 1, 0), (raw.EINVAL, raw.CACHE, SIZE, 512, 0), (raw.EINVAL, raw.BLOCK_STATUS, 0, 512, 0),
                 (raw.EINVAL, 9, 0, 0, 0), (raw.EINVAL, 0xFFFF, 2**64 - 1, 2**32 - 1, 0xFFFF)):
             assert client.error(command, offset, length, flags=flags) == error, (command, offset, length, flags)
         assert client.error(raw.WRITE, SIZE, 100000, bytes(100000)) == raw.ENOSPC

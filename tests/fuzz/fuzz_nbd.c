@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/uio.h>
 
+#include "base/span.h"
 #include "nbd/session.h"
 
 #define EXPORT_SIZE (1024u * 1024u)
@@ -53,7 +54,10 @@ static void host_submit(void *data, struct nbd_request *request)
 	assert(request->command == NBD_FLUSH || (request->length > 0 && request->offset <= EXPORT_SIZE &&
 						 request->length <= EXPORT_SIZE - request->offset));
 	assert((request->buffer != NULL) == has_payload && (uintptr_t)request->buffer % 4096 == 0);
-	assert(!host->read_only || request->command == NBD_READ || request->command == NBD_FLUSH);
+	assert(!host->read_only || request->command == NBD_READ || request->command == NBD_FLUSH ||
+	       request->command == NBD_CACHE || request->command == NBD_BLOCK_STATUS);
+	assert(request->command == NBD_READ || (request->spans != NULL) == (request->command == NBD_BLOCK_STATUS));
+	assert(request->failed_at == request->offset && request->span_count == 0);
 	host->held[host->held_count++] = request;
 	assert(nbd_session_in_flight(host->session) == host->held_count);
 }
@@ -67,8 +71,26 @@ static const struct nbd_host ops = {
 	.find = host_find, .list = host_list, .open = host_open, .submit = host_submit, .wake = host_wake,
 };
 
+/* A list of spans as a host may give: it ends where the range does, or, of a status, before. */
+static void map(struct nbd_request *request, uint32_t count)
+{
+	uint64_t left = request->length;
+
+	count = request->one || count == 0 ? 1 : count % NBD_SPANS_MAX + 1;
+	while (left > 0 && request->span_count < count) {
+		bool last = request->span_count + 1 == count && request->command == NBD_READ;
+		uint64_t size = last ? left : left / 3 + 1;
+
+		request->spans[request->span_count] = (struct span){ .length = size, .hole = (size + count) % 2 == 0 };
+		request->span_count++;
+		left -= size;
+	}
+}
+
 static void answer(struct fuzz_host *host, uint32_t index, int result)
 {
+	uint32_t choice = index;
+
 	struct nbd_request *request;
 
 	if (host->held_count == 0)
@@ -78,6 +100,9 @@ static void answer(struct fuzz_host *host, uint32_t index, int result)
 	host->held[index] = host->held[--host->held_count];
 	if (request->command == NBD_READ)
 		memset(request->buffer, 0x5a, request->length);
+	if (request->spans != NULL)
+		map(request, choice);
+	request->failed_at += choice % 2 == 0 ? 0 : request->length / 2;
 	nbd_session_done(host->session, request, result);
 }
 

@@ -5,6 +5,7 @@
 #include <sys/uio.h>
 
 #include "base/memory.h"
+#include "base/span.h"
 
 static void describe(const struct client *client, struct nbd_export *out_export)
 {
@@ -17,9 +18,10 @@ static bool host_find(void *host, const char *name, struct nbd_export *out_expor
 {
 	struct client *client = host;
 
-	if (client->empty || strcmp(name, EXPORT_NAME) != 0)
+	if (client->empty || (strcmp(name, EXPORT_NAME) != 0 && strcmp(name, "d-two") != 0))
 		return false;
 	describe(client, out_export);
+	snprintf(out_export->name, sizeof out_export->name, "%s", name);
 	return true;
 }
 
@@ -43,12 +45,39 @@ static bool host_open(void *host, const struct nbd_export *chosen)
 	return !client->refuse_open;
 }
 
+/* Blocks of zeros are holes, where the test says that this host knows holes. */
+static void map(const struct client *client, struct nbd_request *request)
+{
+	static const uint8_t zeros[4096];
+	uint64_t left = request->length;
+	uint32_t most = request->one ? 1 : NBD_SPANS_MAX, count = 0;
+
+	for (const uint8_t *at = client->disk + request->offset; left > 0; ) {
+		uint64_t size = left < sizeof zeros ? left : sizeof zeros;
+		bool hole = client->knows_holes && memcmp(at, zeros, size) == 0;
+
+		if (count > 0 && request->spans[count - 1].hole == hole)
+			request->spans[count - 1].length += size;
+		else if (count == most)
+			break;
+		else
+			request->spans[count++] = (struct span){ .length = size, .hole = hole };
+		at += size;
+		left -= size;
+	}
+	request->span_count = request->command == NBD_READ && left > 0 ? 0 : count;
+}
+
 static void carry_out(struct client *client, struct nbd_request *request)
 {
-	if (client->result < 0)
+	if (client->result < 0) {
+		request->failed_at = request->offset + client->fails_after;
 		return;
+	}
 	switch (request->command) {
 	case NBD_READ:
+		if (request->spans != NULL && client->knows_holes)
+			map(client, request);
 		memcpy(request->buffer, client->disk + request->offset, request->length);
 		break;
 	case NBD_WRITE:
@@ -58,6 +87,10 @@ static void carry_out(struct client *client, struct nbd_request *request)
 	case NBD_WRITE_ZEROES:
 		memset(client->disk + request->offset, 0, request->length);
 		break;
+	case NBD_BLOCK_STATUS:
+		map(client, request);
+		break;
+	case NBD_CACHE:
 	case NBD_FLUSH:
 		break;
 	}
@@ -80,6 +113,9 @@ static void host_submit(void *host, struct nbd_request *request)
 	} else {
 		assert_null(request->buffer);
 	}
+	if (request->command != NBD_READ)
+		assert_int_equal(request->spans != NULL, request->command == NBD_BLOCK_STATUS);
+	assert_int_equal(request->span_count, 0);
 	if (client->hold) {
 		assert_true(client->held_count < HELD_MAX);
 		client->held[client->held_count++] = request;
@@ -204,6 +240,20 @@ void client_option(struct client *client, uint32_t option, const void *data, uin
 	free(bytes);
 }
 
+void client_choose_allocation(struct client *client)
+{
+	static const uint8_t data[] = "\0\0\0\5" EXPORT_NAME "\0\0\0\1" "\0\0\0\17" "base:allocation";
+	const uint8_t *answer;
+	uint32_t size;
+
+	client_option(client, NBD_OPT_SET_META_CONTEXT, data, sizeof data - 1);
+	answer = expect_option_reply(client, NBD_OPT_SET_META_CONTEXT, NBD_REP_META_CONTEXT, &size);
+	client->context = get_be32(answer);
+	assert_int_equal(size, 4 + 15);
+	assert_memory_equal(answer + 4, "base:allocation", 15);
+	expect_option_reply(client, NBD_OPT_SET_META_CONTEXT, NBD_REP_ACK, &size);
+}
+
 static void go(struct client *client)
 {
 	static const uint8_t data[] = "\0\0\0\5" EXPORT_NAME "\0\0";
@@ -228,22 +278,40 @@ void client_go_structured(struct client *client)
 	client_hello(client, NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES);
 	client_option(client, NBD_OPT_STRUCTURED_REPLY, NULL, 0);
 	expect_option_reply(client, NBD_OPT_STRUCTURED_REPLY, NBD_REP_ACK, &size);
+	client_choose_allocation(client);
 	go(client);
 }
 
-uint64_t client_request(struct client *client, uint16_t type, uint16_t flags, uint64_t offset, uint32_t length,
+void client_go_extended(struct client *client)
+{
+	uint32_t size;
+
+	client_hello(client, NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES);
+	client_option(client, NBD_OPT_EXTENDED_HEADERS, NULL, 0);
+	expect_option_reply(client, NBD_OPT_EXTENDED_HEADERS, NBD_REP_ACK, &size);
+	client->extended = true;
+	client_choose_allocation(client);
+	go(client);
+}
+
+uint64_t client_request(struct client *client, uint16_t type, uint16_t flags, uint64_t offset, uint64_t length,
 			const void *payload)
 {
-	uint8_t bytes[NBD_REQUEST_SIZE];
+	uint8_t bytes[NBD_EXTENDED_REQUEST_SIZE];
 
 	client->cookie++;
-	put_be32(bytes, NBD_REQUEST_MAGIC);
+	put_be32(bytes, client->extended ? NBD_EXTENDED_REQUEST_MAGIC : NBD_REQUEST_MAGIC);
 	put_be16(bytes + 4, flags);
 	put_be16(bytes + 6, type);
 	put_be64(bytes + 8, client->cookie);
 	put_be64(bytes + 16, offset);
-	put_be32(bytes + 24, length);
-	client_feed(client, bytes, sizeof bytes);
+	if (client->extended) {
+		put_be64(bytes + 24, length);
+	} else {
+		assert_true(length <= UINT32_MAX);
+		put_be32(bytes + 24, (uint32_t)length);
+	}
+	client_feed(client, bytes, client->extended ? NBD_EXTENDED_REQUEST_SIZE : NBD_REQUEST_SIZE);
 	if (payload != NULL)
 		client_feed(client, payload, length);
 	return client->cookie;
@@ -280,20 +348,57 @@ void expect_simple(struct client *client, uint64_t cookie, uint32_t error)
 	assert_int_equal(get_be64(reply + 8), cookie);
 }
 
+const uint8_t *expect_chunk(struct client *client, uint64_t cookie, uint16_t flags, uint16_t type, uint32_t *out_size)
+{
+	const uint8_t *chunk = expect_bytes(client, client->extended ? NBD_EXTENDED_CHUNK_SIZE : NBD_CHUNK_SIZE);
+
+	assert_int_equal(get_be32(chunk), client->extended ? NBD_EXTENDED_CHUNK_MAGIC : NBD_CHUNK_MAGIC);
+	assert_int_equal(get_be16(chunk + 4), flags);
+	assert_int_equal(get_be16(chunk + 6), type);
+	assert_int_equal(get_be64(chunk + 8), cookie);
+	if (client->extended) {
+		client->told_offset = get_be64(chunk + 16);
+		assert_int_equal(get_be32(chunk + 24), 0);
+		*out_size = get_be32(chunk + 28);
+	} else {
+		*out_size = get_be32(chunk + 16);
+	}
+	return expect_bytes(client, *out_size);
+}
+
+void expect_success(struct client *client, uint64_t cookie)
+{
+	uint32_t size;
+
+	if (client->extended) {
+		expect_chunk(client, cookie, NBD_CHUNK_FLAG_DONE, NBD_CHUNK_NONE, &size);
+		assert_int_equal(size, 0);
+	} else {
+		expect_simple(client, cookie, NBD_SUCCESS);
+	}
+}
+
 void expect_error_chunk(struct client *client, uint64_t cookie, uint32_t error)
 {
-	const uint8_t *chunk = expect_bytes(client, NBD_CHUNK_SIZE);
-	const uint8_t *own;
-	uint32_t size = get_be32(chunk + 16);
+	uint32_t size;
+	const uint8_t *own = expect_chunk(client, cookie, NBD_CHUNK_FLAG_DONE, NBD_CHUNK_ERROR, &size);
 
-	assert_int_equal(get_be32(chunk), NBD_CHUNK_MAGIC);
-	assert_int_equal(get_be16(chunk + 4), NBD_CHUNK_FLAG_DONE);
-	assert_int_equal(get_be16(chunk + 6), NBD_CHUNK_ERROR);
-	assert_int_equal(get_be64(chunk + 8), cookie);
-	own = expect_bytes(client, size);
 	assert_int_equal(get_be32(own), error);
 	assert_int_equal(get_be16(own + 4), size - 6);
 	assert_true(size > 6);
+}
+
+void expect_span(struct client *client, const uint8_t **at, uint64_t length, bool hole)
+{
+	if (client->extended) {
+		assert_int_equal(get_be64(*at), length);
+		assert_int_equal(get_be64(*at + 8), hole ? NBD_STATE_HOLE | NBD_STATE_ZERO : 0);
+		*at += 16;
+	} else {
+		assert_int_equal(get_be32(*at), length);
+		assert_int_equal(get_be32(*at + 4), hole ? NBD_STATE_HOLE | NBD_STATE_ZERO : 0);
+		*at += 8;
+	}
 }
 
 void expect_nothing(struct client *client)

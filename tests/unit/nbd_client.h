@@ -28,6 +28,8 @@ struct client {
 	bool read_only, refuse_open, empty;
 	bool hold;  /* requests wait in `held` */
 	int result; /* of every request */
+	uint64_t fails_after; /* how far into the range a failure happens */
+	bool knows_holes;     /* blocks of zeros */
 	struct nbd_request *held[HELD_MAX];
 	size_t held_count;
 	uint32_t submitted, submitted_max;
@@ -37,6 +39,9 @@ struct client {
 	uint8_t *out;
 	size_t out_size, out_room, out_read;
 	uint64_t cookie;
+	bool extended;
+	uint32_t context;     /* the id of base:allocation */
+	uint64_t told_offset; /* in the header of the last extended chunk */
 };
 
 void client_init(struct client *client, size_t slice);
@@ -53,9 +58,11 @@ void client_answer(struct client *client, size_t index, int result);
 void client_hello(struct client *client, uint32_t flags); /* reads the greeting, sends client flags */
 void client_option(struct client *client, uint32_t option, const void *data, uint32_t size);
 void client_go(struct client *client); /* hello and GO, to the end */
-void client_go_structured(struct client *client);
+void client_choose_allocation(struct client *client); /* SET_META_CONTEXT */
+void client_go_structured(struct client *client);     /* with base:allocation, as the next */
+void client_go_extended(struct client *client);
 /* Gives the cookie; payload only for writes. */
-uint64_t client_request(struct client *client, uint16_t type, uint16_t flags, uint64_t offset, uint32_t length,
+uint64_t client_request(struct client *client, uint16_t type, uint16_t flags, uint64_t offset, uint64_t length,
 			const void *payload);
 
 /* --- what was said; each fails the test when it is not that --- */
@@ -63,6 +70,12 @@ const uint8_t *expect_bytes(struct client *client, size_t size);
 /* Gives the data of the reply. */
 const uint8_t *expect_option_reply(struct client *client, uint32_t option, uint32_t type, uint32_t *out_size);
 void expect_simple(struct client *client, uint64_t cookie, uint32_t error);
+/* Gives the payload. */
+const uint8_t *expect_chunk(struct client *client, uint64_t cookie, uint16_t flags, uint16_t type, uint32_t *out_size);
+/* Of a request without data in its reply. */
+void expect_success(struct client *client, uint64_t cookie);
+/* One descriptor of a block status. */
+void expect_span(struct client *client, const uint8_t **at, uint64_t length, bool hole);
 /* An error chunk, the last of its reply. */
 void expect_error_chunk(struct client *client, uint64_t cookie, uint32_t error);
 void expect_nothing(struct client *client);

@@ -92,7 +92,7 @@ static void use(struct world *world, struct backend *backend, bool holds)
 	backend->ops->sync(backend, &io);
 	done(world);
 	io = io_of(world);
-	backend->ops->zero(backend, &io, SIZE - 6000, 1000, true);
+	backend->ops->zero(backend, &io, SIZE - 6000, 1000, ENV_ZERO_PUNCH);
 	done(world);
 	memset(bytes + sizeof bytes - 6000, 0, 1000);
 	read_at(world, backend, back, sizeof back, SIZE - sizeof back);

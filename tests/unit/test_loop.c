@@ -144,7 +144,7 @@ static void bytes_written_are_read_back_and_zeroed(void **state)
 		assert_int_equal(wait_for(&calls[0]), 0);
 		env_file_sync(file, start(&calls[1]));
 		assert_int_equal(wait_for(&calls[1]), 0);
-		env_file_zero(file, start(&calls[2]), 4096 + 512, MIB, punch != 0);
+		env_file_zero(file, start(&calls[2]), 4096 + 512, MIB, punch != 0 ? ENV_ZERO_PUNCH : 0);
 		assert_int_equal(wait_for(&calls[2]), 0);
 		env_file_read(file, start(&calls[3]), back, 2 * MIB, 4096);
 		assert_int_equal(wait_for(&calls[3]), 0);

@@ -8,10 +8,9 @@
 static const size_t slices[] = { 1, 3, 17, 64, 1u << 20 };
 #define SLICES (sizeof slices / sizeof slices[0])
 #define BOTH_FLAGS (NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES)
-#define FLAGS_WRITABLE (NBD_FLAG_HAS_FLAGS | NBD_FLAG_SEND_FLUSH | NBD_FLAG_SEND_FUA | NBD_FLAG_CAN_MULTI_CONN | \
-			NBD_FLAG_SEND_TRIM | NBD_FLAG_SEND_WRITE_ZEROES)
-#define FLAGS_READ_ONLY (NBD_FLAG_HAS_FLAGS | NBD_FLAG_SEND_FLUSH | NBD_FLAG_SEND_FUA | NBD_FLAG_CAN_MULTI_CONN | \
-			 NBD_FLAG_READ_ONLY)
+#define FLAGS_ALL (NBD_FLAG_HAS_FLAGS | NBD_FLAG_SEND_FLUSH | NBD_FLAG_SEND_FUA | NBD_FLAG_CAN_MULTI_CONN | NBD_FLAG_SEND_CACHE)
+#define FLAGS_WRITABLE (FLAGS_ALL | NBD_FLAG_SEND_TRIM | NBD_FLAG_SEND_WRITE_ZEROES | NBD_FLAG_SEND_FAST_ZERO)
+#define FLAGS_READ_ONLY (FLAGS_ALL | NBD_FLAG_READ_ONLY)
 
 /* Runs the body with a client after hello, for each slice. */
 static void each_slice(void (*body)(struct client *client))
@@ -115,8 +114,7 @@ static void abort_is_acknowledged(struct client *client)
 
 static void what_is_not_offered_is_refused(struct client *client)
 {
-	static const uint32_t options[] = { NBD_OPT_STARTTLS, NBD_OPT_LIST_META_CONTEXT, NBD_OPT_SET_META_CONTEXT,
-					    NBD_OPT_EXTENDED_HEADERS, 4, 99, 0, 0xffffffff };
+	static const uint32_t options[] = { NBD_OPT_STARTTLS, 4, 12, 99, 0, 0xffffffff };
 
 	for (uint32_t i = 0; i < sizeof options / sizeof options[0]; i++) {
 		client_option(client, options[i], "some data", i);
@@ -156,6 +154,163 @@ static void structured_replies_offer_df(struct client *client)
 	client_option(client, NBD_OPT_GO, data, sizeof data - 1);
 	info = expect_option_reply(client, NBD_OPT_GO, NBD_REP_INFO, &size);
 	assert_int_equal(get_be16(info + 10), FLAGS_WRITABLE | NBD_FLAG_SEND_DF);
+}
+
+static void extended_headers(struct client *client)
+{
+	static const uint8_t data[] = "\0\0\0\5" EXPORT_NAME "\0\0";
+	const uint8_t *info;
+	uint32_t size;
+
+	client_option(client, NBD_OPT_EXTENDED_HEADERS, "x", 1);
+	expect_refused(client, NBD_OPT_EXTENDED_HEADERS, NBD_REP_ERR_INVALID);
+	client_option(client, NBD_OPT_EXTENDED_HEADERS, NULL, 0);
+	expect_option_reply(client, NBD_OPT_EXTENDED_HEADERS, NBD_REP_ACK, &size);
+	client_option(client, NBD_OPT_EXTENDED_HEADERS, NULL, 0);
+	expect_refused(client, NBD_OPT_EXTENDED_HEADERS, NBD_REP_ERR_INVALID);
+	client_option(client, NBD_OPT_STRUCTURED_REPLY, NULL, 0);
+	expect_refused(client, NBD_OPT_STRUCTURED_REPLY, NBD_REP_ERR_EXT_HEADER_REQD);
+	client_option(client, NBD_OPT_GO, data, sizeof data - 1);
+	info = expect_option_reply(client, NBD_OPT_GO, NBD_REP_INFO, &size);
+	assert_int_equal(get_be16(info + 10), FLAGS_WRITABLE | NBD_FLAG_SEND_DF);
+}
+
+static void extended_after_structured(struct client *client)
+{
+	uint32_t size;
+
+	expect_alive(client);
+	client_option(client, NBD_OPT_EXTENDED_HEADERS, NULL, 0);
+	expect_option_reply(client, NBD_OPT_EXTENDED_HEADERS, NBD_REP_ACK, &size);
+	client_option(client, NBD_OPT_EXPORT_NAME, EXPORT_NAME, (uint32_t)strlen(EXPORT_NAME));
+	expect_nothing(client);
+	expect_ended(client, "chose an export by its name alone after extended headers");
+}
+
+/* --- metadata contexts --- */
+
+#define QUERY(size, text) "\0\0\0" size text
+#define FOR_EXPORT(count) "\0\0\0\5" EXPORT_NAME "\0\0\0" count
+#define ALLOCATION QUERY("\17", "base:allocation")
+
+static void ask_meta(struct client *client, uint32_t option, const char *data, uint32_t size, bool found)
+{
+	const uint8_t *answer;
+
+	client_option(client, option, data, size);
+	if (found) {
+		answer = expect_option_reply(client, option, NBD_REP_META_CONTEXT, &size);
+		assert_int_equal(size, 4 + 15);
+		assert_int_equal(get_be32(answer) != 0, option == NBD_OPT_SET_META_CONTEXT);
+		assert_memory_equal(answer + 4, "base:allocation", 15);
+	}
+	expect_refused(client, option, NBD_REP_ACK);
+}
+
+static void meta_contexts(struct client *client)
+{
+	static const struct { const char *data; uint32_t size; bool listed, set; } queries[] = {
+#define CASE(text, listed, set) { text, sizeof text - 1, listed, set }
+		CASE(FOR_EXPORT("\0"), true, false),
+		CASE(FOR_EXPORT("\1") ALLOCATION, true, true),
+		CASE(FOR_EXPORT("\2") ALLOCATION ALLOCATION, true, true),
+		CASE(FOR_EXPORT("\2") QUERY("\5", "qemu:") ALLOCATION, true, true),
+		CASE(FOR_EXPORT("\1") QUERY("\5", "base:"), true, false),
+		CASE(FOR_EXPORT("\1") QUERY("\5", "qemu:"), false, false),
+		CASE(FOR_EXPORT("\1") QUERY("\16", "base:allocatio"), false, false),
+		CASE(FOR_EXPORT("\1") QUERY("\20", "base:allocations"), false, false),
+	};
+
+	client_option(client, NBD_OPT_LIST_META_CONTEXT, queries[1].data, queries[1].size);
+	expect_refused(client, NBD_OPT_LIST_META_CONTEXT, NBD_REP_ERR_INVALID); /* structured replies first */
+	client_option(client, NBD_OPT_SET_META_CONTEXT, queries[1].data, queries[1].size);
+	expect_refused(client, NBD_OPT_SET_META_CONTEXT, NBD_REP_ERR_INVALID);
+	expect_alive(client);
+	for (size_t i = 0; i < sizeof queries / sizeof queries[0]; i++) {
+		ask_meta(client, NBD_OPT_LIST_META_CONTEXT, queries[i].data, queries[i].size, queries[i].listed);
+		ask_meta(client, NBD_OPT_SET_META_CONTEXT, queries[i].data, queries[i].size, queries[i].set);
+	}
+}
+
+static void bad_meta_contexts(struct client *client)
+{
+	static const struct { const char *data; uint32_t size, type; } bad[] = {
+#define BAD(text, type) { text, sizeof text - 1, type }
+		BAD("", NBD_REP_ERR_INVALID),
+		BAD("\0\0\0", NBD_REP_ERR_INVALID),
+		BAD("\0\0\0\5" EXPORT_NAME, NBD_REP_ERR_INVALID),
+		BAD("\0\0\0\5" EXPORT_NAME "\0\0\0", NBD_REP_ERR_INVALID),
+		BAD("\377\377\377\377" EXPORT_NAME "\0\0\0\0", NBD_REP_ERR_INVALID),
+		BAD(FOR_EXPORT("\1"), NBD_REP_ERR_INVALID),
+		BAD(FOR_EXPORT("\0") "x", NBD_REP_ERR_INVALID),
+		BAD(FOR_EXPORT("\1") ALLOCATION ALLOCATION, NBD_REP_ERR_INVALID),
+		BAD(FOR_EXPORT("\2") ALLOCATION, NBD_REP_ERR_INVALID),
+		BAD(FOR_EXPORT("\1") QUERY("\4", "base"), NBD_REP_ERR_INVALID),
+		BAD(FOR_EXPORT("\1") QUERY("\0", ""), NBD_REP_ERR_INVALID),
+		BAD("\0\0\0\5" EXPORT_NAME "\377\377\377\377" ALLOCATION, NBD_REP_ERR_INVALID),
+		BAD("\0\0\0\4" "d-on" "\0\0\0\1" ALLOCATION, NBD_REP_ERR_UNKNOWN),
+		BAD("\0\0\0\0" "\0\0\0\0", NBD_REP_ERR_UNKNOWN),
+		BAD("\0\0\0\5" "d-\0ne" "\0\0\0\0", NBD_REP_ERR_UNKNOWN),
+	};
+
+	expect_alive(client);
+	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+		client_option(client, NBD_OPT_LIST_META_CONTEXT, bad[i].data, bad[i].size);
+		expect_refused(client, NBD_OPT_LIST_META_CONTEXT, bad[i].type);
+		client_option(client, NBD_OPT_SET_META_CONTEXT, bad[i].data, bad[i].size);
+		expect_refused(client, NBD_OPT_SET_META_CONTEXT, bad[i].type);
+	}
+	expect_alive(client);
+}
+
+/* Enters transmission and asks where holes are. */
+static void expect_status(struct client *client, uint32_t error)
+{
+	static const uint8_t data[] = "\0\0\0\5" EXPORT_NAME "\0\0";
+	uint64_t cookie;
+	uint32_t size;
+
+	client_option(client, NBD_OPT_GO, data, sizeof data - 1);
+	expect_option_reply(client, NBD_OPT_GO, NBD_REP_INFO, &size);
+	expect_option_reply(client, NBD_OPT_GO, NBD_REP_ACK, &size);
+	cookie = client_request(client, NBD_CMD_BLOCK_STATUS, 0, 0, 512, NULL);
+	if (error != NBD_SUCCESS)
+		expect_error_chunk(client, cookie, error);
+	else
+		expect_chunk(client, cookie, NBD_CHUNK_FLAG_DONE, NBD_CHUNK_BLOCK_STATUS, &size);
+	expect_nothing(client);
+}
+
+static void chosen_context_counts(struct client *client)
+{
+	expect_alive(client);
+	client_choose_allocation(client);
+	expect_status(client, NBD_SUCCESS);
+}
+
+static void chosen_by_nobody(struct client *client)
+{
+	expect_alive(client);
+	expect_status(client, NBD_EINVAL);
+}
+
+/* Each choice replaces the one before, also one that fails. */
+static void choice_is_replaced(struct client *client)
+{
+	expect_alive(client);
+	client_choose_allocation(client);
+	client_option(client, NBD_OPT_SET_META_CONTEXT, "x", 1);
+	expect_refused(client, NBD_OPT_SET_META_CONTEXT, NBD_REP_ERR_INVALID);
+	expect_status(client, NBD_EINVAL);
+}
+
+static void choice_of_another_export(struct client *client)
+{
+	static const char other[] = "\0\0\0\5" "d-two" "\0\0\0\1" ALLOCATION;
+
+	expect_alive(client);
+	ask_meta(client, NBD_OPT_SET_META_CONTEXT, other, sizeof other - 1, true);
+	expect_status(client, NBD_EINVAL);
 }
 
 static void go_refused(struct client *client)
@@ -269,6 +424,14 @@ EACH_SLICE(what_is_not_offered_is_refused)
 EACH_SLICE(export_name)
 EACH_SLICE(export_name_unknown)
 EACH_SLICE(structured_replies_offer_df)
+EACH_SLICE(extended_headers)
+EACH_SLICE(extended_after_structured)
+EACH_SLICE(meta_contexts)
+EACH_SLICE(bad_meta_contexts)
+EACH_SLICE(chosen_context_counts)
+EACH_SLICE(chosen_by_nobody)
+EACH_SLICE(choice_is_replaced)
+EACH_SLICE(choice_of_another_export)
 EACH_SLICE(go_refused)
 EACH_SLICE(bad_info)
 EACH_SLICE(long_names_are_unknown)
@@ -404,6 +567,14 @@ int main(void)
 		cmocka_unit_test(test_export_name),
 		cmocka_unit_test(test_export_name_unknown),
 		cmocka_unit_test(test_structured_replies_offer_df),
+		cmocka_unit_test(test_extended_headers),
+		cmocka_unit_test(test_extended_after_structured),
+		cmocka_unit_test(test_meta_contexts),
+		cmocka_unit_test(test_bad_meta_contexts),
+		cmocka_unit_test(test_chosen_context_counts),
+		cmocka_unit_test(test_chosen_by_nobody),
+		cmocka_unit_test(test_choice_is_replaced),
+		cmocka_unit_test(test_choice_of_another_export),
 		cmocka_unit_test(test_go_refused),
 		cmocka_unit_test(test_bad_info),
 		cmocka_unit_test(test_long_names_are_unknown),

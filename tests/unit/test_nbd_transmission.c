@@ -111,7 +111,14 @@ static void test_commands_and_their_flags(void **state)
 	assert_int_equal(client.last.command, NBD_WRITE_ZEROES);
 	assert_int_equal(client.last.length, EXPORT_SIZE);
 	assert_true(client.last.no_hole);
+	assert_false(client.last.fast);
 	assert_false(client.last.force_unit_access);
+	expect_simple(&client, client_request(&client, NBD_CMD_WRITE_ZEROES, NBD_CMD_FLAG_FAST_ZERO, 0, 512, NULL), NBD_SUCCESS);
+	assert_true(client.last.fast);
+	assert_false(client.last.no_hole);
+	expect_simple(&client, client_request(&client, NBD_CMD_CACHE, NBD_CMD_FLAG_FUA, 512, EXPORT_SIZE - 512, NULL), NBD_SUCCESS);
+	assert_int_equal(client.last.command, NBD_CACHE);
+	expect_simple(&client, client_request(&client, NBD_CMD_BLOCK_STATUS, 0, 0, 512, NULL), NBD_EINVAL); /* no context */
 	client_fini(&client);
 }
 
@@ -136,14 +143,21 @@ static const struct bad_request {
 	{ NBD_CMD_TRIM, NBD_CMD_FLAG_DF, 0, 512, NBD_EINVAL },
 	{ NBD_CMD_WRITE_ZEROES, 0, EXPORT_SIZE, 1, NBD_ENOSPC },
 	{ NBD_CMD_WRITE_ZEROES, 0, 1, UINT32_MAX, NBD_ENOSPC },
-	{ NBD_CMD_WRITE_ZEROES, 1u << 4, 0, 512, NBD_EINVAL }, /* FAST_ZERO is not offered */
+	{ NBD_CMD_WRITE_ZEROES, NBD_CMD_FLAG_REQ_ONE, 0, 512, NBD_EINVAL },
+	{ NBD_CMD_WRITE_ZEROES, NBD_CMD_FLAG_PAYLOAD_LEN << 1, 0, 512, NBD_EINVAL },
+	{ NBD_CMD_TRIM, NBD_CMD_FLAG_FAST_ZERO, 0, 512, NBD_EINVAL },
 	{ NBD_CMD_WRITE, 0, 0, 0, NBD_EINVAL },
 	{ NBD_CMD_FLUSH, 0, 1, 0, NBD_EINVAL },
 	{ NBD_CMD_FLUSH, 0, 0, 1, NBD_EINVAL },
-	{ NBD_CMD_CACHE, 0, 0, 512, NBD_EINVAL },
-	{ 7, 0, 0, 512, NBD_EINVAL }, /* BLOCK_STATUS without a context */
+	{ NBD_CMD_CACHE, 0, 0, 0, NBD_EINVAL },
+	{ NBD_CMD_CACHE, 0, EXPORT_SIZE, 1, NBD_EINVAL },
+	{ NBD_CMD_CACHE, NBD_CMD_FLAG_DF, 0, 512, NBD_EINVAL },
+	{ NBD_CMD_BLOCK_STATUS, 0, 0, 0, NBD_EINVAL },
+	{ NBD_CMD_BLOCK_STATUS, 0, EXPORT_SIZE - 511, 512, NBD_EINVAL },
+	{ NBD_CMD_BLOCK_STATUS, 0, 0, UINT32_MAX, NBD_EINVAL },
+	{ NBD_CMD_BLOCK_STATUS, NBD_CMD_FLAG_NO_HOLE, 0, 512, NBD_EINVAL },
 	{ 8, 0, 0, 512, NBD_EINVAL },
-	{ 0xffff, 0xffff, UINT64_MAX, UINT32_MAX, NBD_EINVAL },
+	{ 0xffff, (uint16_t)~NBD_CMD_FLAG_PAYLOAD_LEN, UINT64_MAX, UINT32_MAX, NBD_EINVAL },
 };
 
 static void refuse_all(struct client *client, bool structured)
@@ -159,7 +173,7 @@ static void refuse_all(struct client *client, bool structured)
 		expect_nothing(client);
 	}
 	assert_int_equal(client->submitted, 0);
-	expect_simple(client, client_request(client, NBD_CMD_FLUSH, 0, 0, 0, NULL), NBD_SUCCESS);
+	expect_success(client, client_request(client, NBD_CMD_FLUSH, 0, 0, 0, NULL));
 }
 
 static void test_bad_requests_are_refused(void **state)
@@ -178,6 +192,314 @@ static void test_bad_requests_are_refused(void **state)
 		refuse_all(&client, true);
 		expect_error_chunk(&client, client_request(&client, NBD_CMD_READ, NBD_CMD_FLAG_DF, 0, NBD_PAYLOAD_MAX + 1, NULL),
 				   NBD_EOVERFLOW);
+		client_fini(&client);
+		client_init(&client, slices[i]);
+		client_go_extended(&client);
+		refuse_all(&client, true);
+		client_fini(&client);
+	}
+}
+
+/* Lengths that only fit into an extended header; and no sum of offset and length may wrap around. */
+static void test_bad_long_requests(void **state)
+{
+	static const uint16_t types[] = { NBD_CMD_READ, NBD_CMD_TRIM, NBD_CMD_CACHE, NBD_CMD_WRITE_ZEROES, NBD_CMD_BLOCK_STATUS };
+	static const uint64_t ranges[][2] = { { 0, UINT64_MAX }, { 1, UINT64_MAX }, { 512, UINT64_MAX - 511 },
+					      { EXPORT_SIZE - 1, UINT64_C(1) << 32 }, { UINT64_MAX, UINT64_MAX }, { 0, 0 } };
+	struct client client;
+
+	(void)state;
+	client_init(&client, 1000);
+	client_go_extended(&client);
+	for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+		for (size_t j = 0; j < sizeof ranges / sizeof ranges[0]; j++) {
+			uint64_t cookie = client_request(&client, types[i], 0, ranges[j][0], ranges[j][1], NULL);
+			bool is_full = types[i] == NBD_CMD_WRITE_ZEROES && ranges[j][1] != 0;
+
+			expect_error_chunk(&client, cookie, is_full ? NBD_ENOSPC : NBD_EINVAL);
+			assert_int_equal(client.told_offset, ranges[j][0]);
+		}
+	}
+	assert_int_equal(client.submitted, 0);
+	client_fini(&client);
+}
+
+/* --- extended headers --- */
+
+static void test_extended_requests(void **state)
+{
+	uint8_t *data = pattern(100000);
+
+	(void)state;
+	for (size_t i = 0; i < SLICES; i++) {
+		struct client client;
+		const uint8_t *own;
+		uint64_t cookie;
+		uint32_t size;
+
+		client_init(&client, slices[i]);
+		client_go_extended(&client);
+		cookie = client_request(&client, NBD_CMD_WRITE, NBD_CMD_FLAG_PAYLOAD_LEN | NBD_CMD_FLAG_FUA, 12345, 100000, data);
+		expect_success(&client, cookie);
+		assert_int_equal(client.told_offset, 12345);
+		assert_true(client.last.force_unit_access);
+		cookie = client_request(&client, NBD_CMD_READ, NBD_CMD_FLAG_DF, 12345, 100000, NULL);
+		own = expect_chunk(&client, cookie, NBD_CHUNK_FLAG_DONE, NBD_CHUNK_OFFSET_DATA, &size);
+		assert_int_equal(size, 8 + 100000);
+		assert_int_equal(get_be64(own), 12345);
+		assert_memory_equal(own + 8, data, 100000);
+		expect_success(&client, client_request(&client, NBD_CMD_FLUSH, 0, 0, 0, NULL));
+		expect_success(&client, client_request(&client, NBD_CMD_WRITE_ZEROES, 0, 0, EXPORT_SIZE, NULL));
+		assert_int_equal(client.last.length, EXPORT_SIZE);
+		expect_nothing(&client);
+		client_request(&client, NBD_CMD_DISC, 0, 0, 0, NULL);
+		expect_ended(&client, "disconnected by the client");
+		client_fini(&client);
+	}
+	free(data);
+}
+
+/* A payload passes by whether its command has one or not; a length without the flag is none. */
+static void test_payload_flag(void **state)
+{
+	static const uint16_t types[] = { NBD_CMD_READ, NBD_CMD_FLUSH, NBD_CMD_TRIM, NBD_CMD_CACHE, NBD_CMD_WRITE_ZEROES,
+					  NBD_CMD_BLOCK_STATUS, 8, 0xffff };
+	uint8_t *data = pattern(NBD_PAYLOAD_MAX);
+
+	(void)state;
+	for (size_t i = 1; i < SLICES; i++) {
+		struct client client;
+
+		client_init(&client, slices[i]);
+		client_go(&client);
+		expect_simple(&client, client_request(&client, NBD_CMD_WRITE, NBD_CMD_FLAG_PAYLOAD_LEN, 0, 512, data), NBD_EINVAL);
+		expect_simple(&client, client_request(&client, NBD_CMD_TRIM, NBD_CMD_FLAG_PAYLOAD_LEN, 0, 512, NULL), NBD_EINVAL);
+		expect_simple(&client, client_request(&client, NBD_CMD_FLUSH, 0, 0, 0, NULL), NBD_SUCCESS);
+		client_fini(&client);
+		client_init(&client, slices[i]);
+		client_go_extended(&client);
+		for (size_t j = 0; j < sizeof types / sizeof types[0]; j++) {
+			uint64_t cookie = client_request(&client, types[j], NBD_CMD_FLAG_PAYLOAD_LEN, 0, 70000, data);
+
+			expect_error_chunk(&client, cookie, NBD_EINVAL);
+		}
+		expect_error_chunk(&client, client_request(&client, NBD_CMD_WRITE, 0, 0, 512, NULL), NBD_EINVAL);
+		expect_error_chunk(&client, client_request(&client, NBD_CMD_WRITE, NBD_CMD_FLAG_PAYLOAD_LEN, 0, 0, NULL), NBD_EINVAL);
+		expect_error_chunk(&client, client_request(&client, NBD_CMD_WRITE, NBD_CMD_FLAG_PAYLOAD_LEN, EXPORT_SIZE, 512, data),
+				   NBD_ENOSPC);
+		if (slices[i] > 10000)
+			expect_error_chunk(&client, client_request(&client, NBD_CMD_TRIM, NBD_CMD_FLAG_PAYLOAD_LEN, 0,
+								   NBD_PAYLOAD_MAX, data), NBD_EINVAL);
+		assert_int_equal(client.submitted, 0);
+		expect_success(&client, client_request(&client, NBD_CMD_FLUSH, 0, 0, 0, NULL));
+		client_request(&client, NBD_CMD_TRIM, NBD_CMD_FLAG_PAYLOAD_LEN, 0, NBD_PAYLOAD_MAX + 1, NULL);
+		expect_nothing(&client);
+		expect_ended(&client, "a payload of more than 32 MiB");
+		client_fini(&client);
+	}
+	free(data);
+}
+
+static void test_headers_of_the_other_kind(void **state)
+{
+	struct client client;
+
+	(void)state;
+	client_init(&client, 100);
+	client_go_extended(&client);
+	client.extended = false;
+	client_request(&client, NBD_CMD_FLUSH, 0, 0, 0, NULL);
+	client_feed(&client, "1234", 4);
+	expect_ended(&client, "bad request magic");
+	client_fini(&client);
+	client_init(&client, 100);
+	client_go_structured(&client);
+	client.extended = true;
+	client_request(&client, NBD_CMD_FLUSH, 0, 0, 0, NULL);
+	expect_ended(&client, "bad request magic");
+	client_fini(&client);
+}
+
+/* --- holes --- */
+
+static void go_either(struct client *client, bool extended)
+{
+	if (extended)
+		client_go_extended(client);
+	else
+		client_go_structured(client);
+	client->knows_holes = true;
+}
+
+static void write_at(struct client *client, uint64_t offset, uint32_t length, const uint8_t *data)
+{
+	expect_success(client, client_request(client, NBD_CMD_WRITE, client->extended ? NBD_CMD_FLAG_PAYLOAD_LEN : 0, offset, length,
+					      data));
+}
+
+static void test_block_status(void **state)
+{
+	uint8_t *data = pattern(MIB);
+
+	(void)state;
+	for (size_t i = 0; i < 2 * SLICES; i++) {
+		struct client client;
+		const uint8_t *at;
+		uint64_t cookie;
+		uint32_t size;
+
+		client_init(&client, slices[i / 2]);
+		go_either(&client, i % 2 == 1);
+		write_at(&client, 8192, 4096, data);
+		write_at(&client, MIB, 8192, data);
+		cookie = client_request(&client, NBD_CMD_BLOCK_STATUS, 0, 0, EXPORT_SIZE, NULL);
+		at = expect_chunk(&client, cookie, NBD_CHUNK_FLAG_DONE,
+				  client.extended ? NBD_CHUNK_BLOCK_STATUS_EXT : NBD_CHUNK_BLOCK_STATUS, &size);
+		assert_int_equal(size, client.extended ? 8 + 5 * 16 : 4 + 5 * 8);
+		assert_int_equal(get_be32(at), client.context);
+		if (client.extended)
+			assert_int_equal(get_be32(at + 4), 5);
+		at += client.extended ? 8 : 4;
+		expect_span(&client, &at, 8192, true);
+		expect_span(&client, &at, 4096, false);
+		expect_span(&client, &at, MIB - 12288, true);
+		expect_span(&client, &at, 8192, false);
+		expect_span(&client, &at, EXPORT_SIZE - MIB - 8192, true);
+		cookie = client_request(&client, NBD_CMD_BLOCK_STATUS, NBD_CMD_FLAG_REQ_ONE | NBD_CMD_FLAG_FUA, 8192, MIB, NULL);
+		at = expect_chunk(&client, cookie, NBD_CHUNK_FLAG_DONE,
+				  client.extended ? NBD_CHUNK_BLOCK_STATUS_EXT : NBD_CHUNK_BLOCK_STATUS, &size);
+		assert_int_equal(size, client.extended ? 8 + 16 : 4 + 8);
+		at += client.extended ? 8 : 4;
+		expect_span(&client, &at, 4096, false);
+		client.result = -EIO;
+		expect_error_chunk(&client, client_request(&client, NBD_CMD_BLOCK_STATUS, 0, 0, 512, NULL), NBD_EIO);
+		expect_nothing(&client);
+		client_fini(&client);
+	}
+	free(data);
+}
+
+/* Reads the chunks of a sparse read into `out`; gives how many there were. */
+static unsigned expect_sparse(struct client *client, uint64_t cookie, uint64_t offset, uint64_t length, uint8_t *out)
+{
+	unsigned chunks = 0;
+
+	memset(out, 0xee, length);
+	for (uint64_t done = 0; done < length; chunks++) {
+		size_t header = client->extended ? NBD_EXTENDED_CHUNK_SIZE : NBD_CHUNK_SIZE;
+		const uint8_t *chunk = client->out + client->out_read, *own;
+		uint16_t flags, type;
+		uint32_t size;
+
+		assert_true(client->out_size - client->out_read >= header);
+		flags = get_be16(chunk + 4);
+		type = get_be16(chunk + 6);
+		own = expect_chunk(client, cookie, flags, type, &size);
+		assert_int_equal(get_be64(own), offset + done);
+		if (type == NBD_CHUNK_OFFSET_HOLE) {
+			assert_int_equal(size, 12);
+			size = get_be32(own + 8);
+			assert_in_range(size, 1, length - done);
+			memset(out + done, 0, size);
+		} else {
+			assert_int_equal(type, NBD_CHUNK_OFFSET_DATA);
+			size -= 8;
+			assert_in_range(size, 1, length - done);
+			memcpy(out + done, own + 8, size);
+		}
+		done += size;
+		assert_int_equal(flags, done == length ? NBD_CHUNK_FLAG_DONE : 0);
+	}
+	return chunks;
+}
+
+static void test_sparse_reads(void **state)
+{
+	uint8_t *data = pattern(MIB), *out = memory_new(1, MIB);
+
+	(void)state;
+	for (size_t i = 0; i < 2 * SLICES; i++) {
+		struct client client;
+		uint64_t cookie;
+		uint32_t size;
+
+		client_init(&client, slices[i / 2]);
+		go_either(&client, i % 2 == 1);
+		cookie = client_request(&client, NBD_CMD_READ, 0, 77, MIB, NULL);
+		assert_int_equal(expect_sparse(&client, cookie, 77, MIB, out), 1);
+		for (uint32_t hole = 0; hole < 20; hole++)
+			write_at(&client, 8192 * hole, 4096, data + 100 * hole);
+		cookie = client_request(&client, NBD_CMD_READ, 0, 4096, 200000, NULL);
+		assert_int_equal(expect_sparse(&client, cookie, 4096, 200000, out), 39);
+		assert_memory_equal(out, client.disk + 4096, 200000);
+		cookie = client_request(&client, NBD_CMD_READ, NBD_CMD_FLAG_DF, 100, 200000, NULL);
+		expect_chunk(&client, cookie, NBD_CHUNK_FLAG_DONE, NBD_CHUNK_OFFSET_DATA, &size);
+		assert_int_equal(size, 8 + 200000);
+		cookie = client_request(&client, NBD_CMD_READ, 0, 4096, 4096, NULL); /* short: not worth a look */
+		expect_chunk(&client, cookie, NBD_CHUNK_FLAG_DONE, NBD_CHUNK_OFFSET_DATA, &size);
+		write_at(&client, 0, MIB, data);
+		cookie = client_request(&client, NBD_CMD_READ, 0, 0, MIB, NULL);
+		assert_int_equal(expect_sparse(&client, cookie, 0, MIB, out), 1);
+		assert_memory_equal(out, data, MIB);
+		expect_nothing(&client);
+		client_fini(&client);
+	}
+	free(data);
+	free(out);
+}
+
+/* Sparse replies among others, taken a few pieces at a time. */
+static void test_sparse_replies_wait_their_turn(void **state)
+{
+	uint8_t *data = pattern(MIB), *out = memory_new(1, MIB);
+	struct client client;
+	uint64_t first, second, third;
+
+	(void)state;
+	client_init(&client, 64u * MIB);
+	go_either(&client, true);
+	for (uint32_t hole = 0; hole < 30; hole++)
+		write_at(&client, 8192 * hole, 4096, data + 100 * hole);
+	client.hold = true;
+	first = client_request(&client, NBD_CMD_READ, 0, 0, 245760, NULL);
+	second = client_request(&client, NBD_CMD_FLUSH, 0, 0, 0, NULL);
+	third = client_request(&client, NBD_CMD_READ, 0, 8192, 100000, NULL);
+	client.slice = 777;
+	while (client.held_count > 0)
+		client_answer(&client, 0, 0);
+	client_drain(&client);
+	assert_int_equal(expect_sparse(&client, first, 0, 245760, out), 60);
+	assert_memory_equal(out, client.disk, 245760);
+	expect_success(&client, second);
+	expect_sparse(&client, third, 8192, 100000, out);
+	assert_memory_equal(out, client.disk + 8192, 100000);
+	expect_nothing(&client);
+	client_fini(&client);
+	free(data);
+	free(out);
+}
+
+static void test_where_it_failed(void **state)
+{
+	(void)state;
+	for (int extended = 0; extended < 2; extended++) {
+		struct client client;
+		const uint8_t *own;
+		uint64_t cookie;
+		uint32_t size;
+
+		client_init(&client, 1000);
+		go_either(&client, extended == 1);
+		client.result = -EIO;
+		client.fails_after = 4096;
+		cookie = client_request(&client, NBD_CMD_TRIM, 0, 8192, MIB, NULL);
+		own = expect_chunk(&client, cookie, NBD_CHUNK_FLAG_DONE, NBD_CHUNK_ERROR_OFFSET, &size);
+		assert_int_equal(get_be32(own), NBD_EIO);
+		assert_int_equal(get_be16(own + 4), size - 14);
+		assert_int_equal(get_be64(own + size - 8), 8192 + 4096);
+		client.fails_after = 0;
+		expect_error_chunk(&client, client_request(&client, NBD_CMD_TRIM, 0, 8192, MIB, NULL), NBD_EIO);
+		expect_nothing(&client);
 		client_fini(&client);
 	}
 }
@@ -225,6 +547,7 @@ static void test_read_only(void **state)
 	expect_simple(&client, client_request(&client, NBD_CMD_READ, 0, 0, 1, NULL), NBD_SUCCESS);
 	expect_bytes(&client, 1);
 	expect_simple(&client, client_request(&client, NBD_CMD_FLUSH, 0, 0, 0, NULL), NBD_SUCCESS);
+	expect_simple(&client, client_request(&client, NBD_CMD_CACHE, 0, 0, 512, NULL), NBD_SUCCESS);
 	client_fini(&client);
 }
 
@@ -317,7 +640,7 @@ static void test_what_a_client_can_make_us_hold(void **state)
 	while (client.held_count > 0)
 		client_answer(&client, 0, 0);
 	client_drain(&client);
-	assert_int_equal(push_requests(&client, NBD_CMD_CACHE, 1), 128); /* refusals nobody reads */
+	assert_int_equal(push_requests(&client, NBD_CMD_BLOCK_STATUS, 1), 128); /* refusals nobody reads */
 	client_drain(&client);
 	assert_int_equal(push_requests(&client, NBD_CMD_READ, NBD_PAYLOAD_MAX), 2); /* replies nobody reads */
 	client_drain(&client);
@@ -465,6 +788,14 @@ int main(void)
 		cmocka_unit_test(test_largest_payloads),
 		cmocka_unit_test(test_commands_and_their_flags),
 		cmocka_unit_test(test_bad_requests_are_refused),
+		cmocka_unit_test(test_bad_long_requests),
+		cmocka_unit_test(test_extended_requests),
+		cmocka_unit_test(test_payload_flag),
+		cmocka_unit_test(test_headers_of_the_other_kind),
+		cmocka_unit_test(test_block_status),
+		cmocka_unit_test(test_sparse_reads),
+		cmocka_unit_test(test_sparse_replies_wait_their_turn),
+		cmocka_unit_test(test_where_it_failed),
 		cmocka_unit_test(test_refused_writes),
 		cmocka_unit_test(test_read_only),
 		cmocka_unit_test(test_failures_of_the_disk),

@@ -37,7 +37,7 @@ struct transfer {
 	uint8_t *at;
 	uint64_t left, offset;
 	bool write;
-	bool punch;
+	unsigned how; /* of enum env_zero */
 };
 static_assert(sizeof(struct transfer) <= sizeof(((struct env_io *)0)->private), "a transfer fits into env_io");
 
@@ -355,6 +355,14 @@ static void zero_by_writing(struct transfer *transfer)
 	io_uring_prep_write(entry, transfer->file->fd, zeros, size, transfer->offset);
 }
 
+static void zero_otherwise(struct transfer *transfer)
+{
+	if ((transfer->how & ENV_ZERO_FAST) != 0)
+		io_end(transfer->io, -EOPNOTSUPP);
+	else
+		zero_by_writing(transfer);
+}
+
 static void zero_by_allocating(struct transfer *transfer);
 
 static void on_zeroed(struct env *env, struct op *op, int result)
@@ -365,7 +373,7 @@ static void on_zeroed(struct env *env, struct op *op, int result)
 	if (result == -EINTR || result == -EAGAIN)
 		zero_by_allocating(transfer);
 	else if (result == -EOPNOTSUPP || result == -EINVAL || result == -ENOSYS)
-		zero_by_writing(transfer);
+		zero_otherwise(transfer);
 	else
 		io_end(transfer->io, result < 0 ? result : 0);
 }
@@ -373,12 +381,19 @@ static void on_zeroed(struct env *env, struct op *op, int result)
 static void zero_by_allocating(struct transfer *transfer)
 {
 	struct io_uring_sqe *entry = loop_entry(transfer->file->env, &transfer->op);
-	int mode = (transfer->punch ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE) | FALLOC_FL_KEEP_SIZE;
+	int mode = ((transfer->how & ENV_ZERO_PUNCH) != 0 ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE) | FALLOC_FL_KEEP_SIZE;
 
 	io_uring_prep_fallocate(entry, transfer->file->fd, mode, (off_t)transfer->offset, (off_t)transfer->left);
 }
 
-void env_file_zero(struct env_file *file, struct env_io *io, uint64_t offset, uint64_t length, bool punch)
+static void on_not_fast(struct env *env, struct op *op, int result)
+{
+	(void)env;
+	(void)result;
+	io_end(transfer_of(op)->io, -EOPNOTSUPP);
+}
+
+void env_file_zero(struct env_file *file, struct env_io *io, uint64_t offset, uint64_t length, unsigned how)
 {
 	struct transfer *transfer;
 
@@ -389,6 +404,25 @@ void env_file_zero(struct env_file *file, struct env_io *io, uint64_t offset, ui
 	transfer = transfer_start(file, io, on_zeroed);
 	transfer->offset = offset;
 	transfer->left = length;
-	transfer->punch = punch;
+	transfer->how = how;
+	if (file->is_device && how == ENV_ZERO_FAST) { /* a device's own zeros are fast only where it may give the space back */
+		transfer->op.on_complete = on_not_fast;
+		io_uring_prep_nop(loop_entry(file->env, &transfer->op));
+		return;
+	}
 	zero_by_allocating(transfer);
+}
+
+static void on_advised(struct env *env, struct op *op, int result)
+{
+	(void)env;
+	(void)result;
+	io_end(transfer_of(op)->io, 0);
+}
+
+void env_file_read_ahead(struct env_file *file, struct env_io *io, uint64_t offset, uint64_t length)
+{
+	struct transfer *transfer = transfer_start(file, io, on_advised);
+
+	io_uring_prep_fadvise(loop_entry(file->env, &transfer->op), file->fd, offset, (off_t)length, POSIX_FADV_WILLNEED);
 }
