@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -134,6 +135,42 @@ static void a_file_holds_its_bytes_and_grows(void **state)
 	backend->ops->close(backend);
 }
 
+/* tmpfs gives space back, and cannot zero what it keeps but by writing. */
+static void fast_zeros_are_never_written(void **state)
+{
+	struct world *world = *state;
+	struct backend *backend;
+	struct error error;
+	struct env_io io;
+	uint8_t bytes[8192];
+
+	snprintf(world->path, sizeof world->path, "/dev/shm/%s", world->directory + strlen("/tmp/"));
+	assert_int_equal(backend_create_file(world->env, world->path, SIZE, &error), 0);
+	assert_int_equal(backend_open(world->env, "file", world->path, 0, &backend, &error), 0);
+	memset(bytes, 0xa5, sizeof bytes);
+	io = io_of(world);
+	backend->ops->write(backend, &io, bytes, sizeof bytes, 0);
+	done(world);
+	io = io_of(world);
+	backend->ops->zero(backend, &io, 0, 4096, ENV_ZERO_FAST);
+	loop_resume(world->env);
+	loop_run(world->env);
+	assert_int_equal(world->result, -EOPNOTSUPP);
+	read_at(world, backend, bytes, 1, 0);
+	assert_int_equal(bytes[0], 0xa5);
+	io = io_of(world);
+	backend->ops->zero(backend, &io, 0, 4096, ENV_ZERO_FAST | ENV_ZERO_PUNCH);
+	done(world);
+	read_at(world, backend, bytes, sizeof bytes, 0);
+	assert_int_equal(bytes[4095], 0);
+	assert_int_equal(bytes[4096], 0xa5);
+	io = io_of(world);
+	backend->ops->read_ahead(backend, &io, 0, SIZE);
+	done(world);
+	backend->ops->close(backend);
+	unlink(world->path);
+}
+
 static void memory_holds_its_bytes(void **state)
 {
 	struct world *world = *state;
@@ -186,6 +223,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		in_world(a_file_holds_its_bytes_and_grows),
+		in_world(fast_zeros_are_never_written),
 		in_world(memory_holds_its_bytes),
 		in_world(nothing_takes_every_write_and_reads_as_zeros),
 		in_world(what_cannot_be_a_disk_is_refused_with_a_sentence),
