@@ -49,6 +49,9 @@ static const struct config_key keys[] = {
 	SITE("api", "url", config_value_url, api_url, 0, 0),
 	SITE("nbd", "listen", config_value_tcp_or_none, nbd_listen, 0, 0),
 	SITE("nbd", "unix", config_value_socket, nbd_unix, 0, 0),
+	SITE("nbd", "clients", config_value_number, nbd_limits.clients, 1, 100000),
+	SITE("nbd", "memory", config_value_size, nbd_limits.memory, 64 * MIB, TIB),
+	SITE("nbd", "wait_s", config_value_number, nbd_limits.wait_s, 1, 30),
 	SITE("link", "listen", config_value_tcp_or_none, link_listen, 0, 0),
 	SITE("limits", "kept_bytes", config_value_size, limits.kept_bytes_max, MIB, TIB),
 	SITE("limits", "window_bytes", config_value_size, limits.window_bytes_max, MIB, TIB),
@@ -83,6 +86,7 @@ void config_init(struct config *config, const char *directory)
 		.log = LOG_INFO,
 		.nbd_listen = "tcp:127.0.0.1:10809",
 		.nbd_unix = "\n", /* not given: config_check puts it into the data folder */
+		.nbd_limits = { .clients = 1000, .memory = 1024 * MIB, .wait_s = 30 },
 		.link_listen = "tcp:127.0.0.1:8651",
 		.limits = engine_limits_default,
 		.pairs_per_group = ENGINE_UNIT_DISKS_MAX,

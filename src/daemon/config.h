@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "control/control.h"
+#include "daemon/nbd_server.h"
 #include "repl/engine.h"
 
 #define CONFIG_PATH_SIZE 512
@@ -42,6 +43,7 @@ struct config {
 	char api_url[CONFIG_ADDRESS_SIZE];    /* "http://HOST:PORT", where clients reach Huawei's; "": as each request says */
 	char nbd_listen[CONFIG_ADDRESS_SIZE]; /* "tcp:HOST:PORT", or "" for none */
 	char nbd_unix[CONFIG_PATH_SIZE];      /* path of a socket, or "" for none */
+	struct nbd_server_limits nbd_limits;
 	char link_listen[CONFIG_ADDRESS_SIZE];/* "tcp:HOST:PORT", or "" for none */
 	struct engine_limits limits;
 	uint32_t pairs_per_group;

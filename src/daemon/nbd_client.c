@@ -17,9 +17,9 @@
 #include "nbd/session.h"
 
 #define SECOND_NS UINT64_C(1000000000)
-#define HANDSHAKE_NS (30 * SECOND_NS) /* a client that has not chosen an export by then is silent, or not a client */
 #define LAST_WORDS_NS (10 * SECOND_NS) /* a client that does not take the last replies by then is disconnected */
 #define OUTPUT_IOV 256 /* replies and payloads of the 128 requests that a session may hold */
+#define SEND_MAX (4u * 1024u * 1024u) /* bytes at once: how much a client has to take to be seen taking */
 #define PIECE (32u * 1024u * 1024u) /* a disk is asked for at once: what a change in a pair costs grows with its length */
 #define READ_AHEAD_MAX (1024u * 1024u * 1024u) /* of one CACHE; what is beyond is not worth what it would push out */
 
@@ -44,6 +44,8 @@ struct nbd_client {
 	struct env_io receive_io, send_io, wake_io;
 	struct iovec iov[OUTPUT_IOV];
 	size_t sending_bytes;
+	uint64_t moved, seen; /* receives and sends that ended; at the last look */
+	unsigned still;       /* looks since then */
 	struct env_timer timer; /* of the handshake, then of the last words */
 	struct list idle;       /* struct work, for reuse: as many as were ever in flight at once */
 };
@@ -98,6 +100,7 @@ static void on_received(struct env_io *io, int result)
 	struct nbd_client *client = io->data;
 
 	client->receiving = false;
+	client->moved++;
 	if (client->gone) {
 		client_free_when_done(client);
 		return;
@@ -130,6 +133,7 @@ static void on_sent(struct env_io *io, int result)
 	struct nbd_client *client = io->data;
 
 	client->sending = false;
+	client->moved++;
 	if (client->gone) {
 		client_free_when_done(client);
 		return;
@@ -152,8 +156,13 @@ static void client_send(struct nbd_client *client)
 	if (count == 0)
 		return;
 	client->sending_bytes = 0;
-	for (int i = 0; i < count; i++)
+	for (int i = 0; i < count; i++) {
+		if (client->iov[i].iov_len >= SEND_MAX - client->sending_bytes) {
+			client->iov[i].iov_len = SEND_MAX - client->sending_bytes;
+			count = i + 1;
+		}
 		client->sending_bytes += client->iov[i].iov_len;
+	}
 	client->sending = true;
 	client->send_io = (struct env_io){ .on_done = on_sent, .data = client };
 	env_socket_send(client->socket, &client->send_io, client->iov, count);
@@ -359,9 +368,28 @@ void nbd_client_new(struct nbd_server *server, struct env_socket *socket)
 	list_init(&client->idle);
 	list_append(&server->clients, &client->entry);
 	server->client_count++;
-	client->session = nbd_session_new(&host, client);
-	client_start_timer(client, HANDSHAKE_NS);
+	client->session = nbd_session_new(&host, client, &server->budget);
+	client_start_timer(client, server->limits.wait_s * SECOND_NS);
 	client_go_on(client);
+}
+
+struct nbd_client *nbd_client_of(struct list *entry)
+{
+	return container_of(entry, struct nbd_client, entry);
+}
+
+/* Nothing is done for it a request: two counters that moved, or did not. A client that has asked for nothing may be silent for
+ * ever; one whose machine is gone is found out by the keepalive of its connection (env/uring/socket.c). */
+void nbd_client_look(struct nbd_client *client)
+{
+	bool awaited = client->sending || nbd_session_awaits(client->session);
+
+	if (!awaited || client->moved != client->seen) {
+		client->seen = client->moved;
+		client->still = 0;
+	} else if (++client->still == NBD_LOOKS) {
+		client_drop(client, client->sending ? "replies were not taken in time" : "the rest of a message did not come in time");
+	}
 }
 
 void nbd_client_drop_all(struct nbd_server *server, const struct nbd_server_export *export, const char *reason)

@@ -9,19 +9,24 @@
 #include <stdint.h>
 
 #include "base/list.h"
+#include "daemon/nbd_server.h"
 #include "env/env.h"
+#include "nbd/budget.h"
 
 struct disk;
 struct nbd_client;
 
 #define NBD_LISTENERS_MAX 8u
-#define NBD_CLIENTS_MAX 1000u
+#define NBD_LOOKS 4u /* at each client, within the time it has */
 
 struct nbd_server {
 	struct env *env;
 	struct env_listener *listeners[NBD_LISTENERS_MAX];
 	unsigned listener_count;
 	struct list exports, clients;
+	struct nbd_server_limits limits;
+	struct nbd_budget budget;
+	struct env_timer looks;
 	unsigned client_count;
 	uint64_t clients_ever;
 	bool refusing; /* the limit is reached, and was logged */
@@ -52,6 +57,9 @@ void nbd_server_left(struct nbd_server *server);
 
 /* Takes the socket of a new connection. */
 void nbd_client_new(struct nbd_server *server, struct env_socket *socket);
+/* Ends a client that has let NBD_LOOKS looks go by, in the middle of a message or with replies to take. */
+void nbd_client_look(struct nbd_client *client);
+struct nbd_client *nbd_client_of(struct list *entry);
 /* Ends those of one export (NULL: all) at once: nothing more of them reaches a disk. */
 void nbd_client_drop_all(struct nbd_server *server, const struct nbd_server_export *export, const char *reason);
 

@@ -13,6 +13,8 @@
 #include "daemon/nbd_client.h"
 #include "disk/disk.h"
 
+#define SECOND_NS UINT64_C(1000000000)
+
 /* --- exports --- */
 
 struct nbd_server_export *nbd_server_find(struct nbd_server *server, const char *name)
@@ -98,7 +100,7 @@ static bool server_admits(struct nbd_server *server)
 {
 	if (server->stopping)
 		return false;
-	if (server->client_count < NBD_CLIENTS_MAX)
+	if (server->client_count < server->limits.clients)
 		return true;
 	if (!server->refusing)
 		log_event(LOG_WARNING, "nbd.refusing", "reason=\"too many clients\" clients=%u", server->client_count);
@@ -118,16 +120,28 @@ static void on_accept(struct env_listener *listener, struct env_socket *socket, 
 	nbd_client_new(server, socket);
 }
 
-int nbd_server_new(struct env *env, struct nbd_server **out_server, struct error *error)
+static void on_look(struct env_timer *timer)
+{
+	struct nbd_server *server = timer->data;
+
+	env_timer_start(server->env, timer, env_now_ns(server->env) + server->limits.wait_s * SECOND_NS / NBD_LOOKS);
+	list_for_each(entry, &server->clients)
+		nbd_client_look(nbd_client_of(entry));
+}
+
+struct nbd_server *nbd_server_new(struct env *env, const struct nbd_server_limits *limits)
 {
 	struct nbd_server *server = memory_new(1, sizeof *server);
 
-	(void)error;
 	server->env = env;
+	server->limits = *limits;
+	nbd_budget_init(&server->budget, limits->memory);
 	list_init(&server->exports);
 	list_init(&server->clients);
-	*out_server = server;
-	return 0;
+	server->looks.on_fire = on_look;
+	server->looks.data = server;
+	on_look(&server->looks);
+	return server;
 }
 
 int nbd_server_listen(struct nbd_server *server, const char *address, struct error *error)
@@ -181,6 +195,7 @@ static void server_close_listeners(struct nbd_server *server)
 
 void nbd_server_stop(struct nbd_server *server, void (*on_done)(void *data), void *data)
 {
+	env_timer_stop(server->env, &server->looks);
 	server->on_stopped = on_done;
 	server->stopped_data = data;
 	server_close_listeners(server);
@@ -192,6 +207,7 @@ void nbd_server_stop(struct nbd_server *server, void (*on_done)(void *data), voi
 void nbd_server_free(struct nbd_server *server)
 {
 	assert(server->client_count == 0);
+	env_timer_stop(server->env, &server->looks);
 	server_close_listeners(server);
 	list_for_each(entry, &server->exports)
 		free(container_of(entry, struct nbd_server_export, entry));

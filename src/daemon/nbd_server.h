@@ -6,14 +6,21 @@
 #define DAEMON_NBD_SERVER_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct disk;
 struct env;
 struct error;
 struct nbd_server;
 
+struct nbd_server_limits {
+	uint32_t clients;
+	uint32_t wait_s;  /* for an export to be chosen; for the rest of a message; for replies to be taken */
+	uint64_t memory;  /* bytes of payload of all clients together; 64 MiB or more */
+};
+
 /* Gives the server. */
-int nbd_server_new(struct env *env, struct nbd_server **out_server, struct error *error);
+struct nbd_server *nbd_server_new(struct env *env, const struct nbd_server_limits *limits);
 /* Listens on one more address ("tcp:HOST:PORT", "unix:/path"). */
 int nbd_server_listen(struct nbd_server *server, const char *address, struct error *error);
 /* The address as bound of the listener of rank `index`; "" past the last. Borrows. */

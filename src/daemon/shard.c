@@ -142,8 +142,8 @@ static int shard_open(struct shard *shard, struct error *error)
 	code = shard_open_engine(shard, error);
 	if (code < 0)
 		return code;
-	code = nbd_server_new(shard->core.env, &shard->core.nbd, error);
-	return code < 0 ? code : shard_listen_nbd(shard, error);
+	shard->core.nbd = nbd_server_new(shard->core.env, &shard->options->config->nbd_limits);
+	return shard_listen_nbd(shard, error);
 }
 
 static void shard_on_engine_down(void *data)

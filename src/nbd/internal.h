@@ -7,6 +7,7 @@
 
 #include "base/span.h"
 #include "base/list.h"
+#include "nbd/budget.h"
 #include "nbd/buffers.h"
 #include "nbd/format.h"
 #include "nbd/session.h"
@@ -98,6 +99,8 @@ struct nbd_session {
 	uint32_t expected, received; /* bytes of it, and so far */
 	struct list output, idle;
 	struct buffers buffers;
+	struct nbd_budget *budget;
+	struct budget_turn turn;
 	uint32_t held, in_flight;
 	uint64_t held_bytes;
 };

@@ -13,12 +13,13 @@
 #include "base/memory.h"
 #include "nbd/internal.h"
 
-struct nbd_session *nbd_session_new(const struct nbd_host *ops, void *host)
+struct nbd_session *nbd_session_new(const struct nbd_host *ops, void *host, struct nbd_budget *budget)
 {
 	struct nbd_session *session = memory_new(1, sizeof *session);
 
 	session->ops = ops;
 	session->host = host;
+	session->budget = budget;
 	session->reason = "";
 	session->input = memory_new(1, INPUT_SIZE);
 	list_init(&session->output);
@@ -30,6 +31,7 @@ struct nbd_session *nbd_session_new(const struct nbd_host *ops, void *host)
 void nbd_session_free(struct nbd_session *session)
 {
 	assert(session->in_flight == 0);
+	budget_leave(session);
 	if (session->receiving != NULL)
 		transmission_recycle(session, session->receiving);
 	list_for_each(link, &session->output) {
@@ -51,6 +53,7 @@ void session_end(struct nbd_session *session, const char *reason)
 	if (session->state == SESSION_ENDED)
 		return;
 	session->state = SESSION_ENDED;
+	budget_leave(session);
 	session->reason = reason;
 	session->ops->wake(session->host);
 }
@@ -65,7 +68,7 @@ void nbd_session_abandon(struct nbd_session *session, const char *reason)
 
 static bool is_full(const struct nbd_session *session)
 {
-	return session->held >= HELD_MAX || session->held_bytes >= HELD_BYTES_MAX;
+	return session->held >= HELD_MAX || session->held_bytes >= HELD_BYTES_MAX || session->turn.wanted > 0;
 }
 
 static bool has_much_to_say(const struct nbd_session *session)
@@ -131,6 +134,8 @@ static uint8_t *place_for_input(struct nbd_session *session, size_t *out_room)
 uint8_t *nbd_session_want(struct nbd_session *session, size_t *out_room)
 {
 	assert(session->wanted == NULL);
+	if (session->turn.granted > 0)
+		session_process(session);
 	if (must_wait(session))
 		return NULL;
 	session->wanted = place_for_input(session, out_room);
@@ -269,6 +274,12 @@ bool nbd_session_transmitting(const struct nbd_session *session)
 uint32_t nbd_session_in_flight(const struct nbd_session *session)
 {
 	return session->in_flight;
+}
+
+bool nbd_session_awaits(const struct nbd_session *session)
+{
+	return session->receiving != NULL ||
+	       (session->state == SESSION_REQUEST && session_available(session) > 0 && !must_wait(session));
 }
 
 const char *nbd_session_reason(const struct nbd_session *session)

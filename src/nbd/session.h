@@ -10,11 +10,13 @@
 #include <stdint.h>
 
 struct span;
+struct nbd_budget;
 struct nbd_session;
 struct nbd_request;
 
 #define NBD_PAYLOAD_MAX (32u * 1024u * 1024u) /* bytes of one READ or WRITE; advertised as the maximum block size */
 #define NBD_SPANS_MAX 64u                   /* that one request is answered with */
+#define NBD_REQUEST_BYTES_MAX (2u * NBD_PAYLOAD_MAX) /* memory one request may need, and some */
 
 enum nbd_command { NBD_READ, NBD_WRITE, NBD_FLUSH, NBD_TRIM, NBD_WRITE_ZEROES, NBD_CACHE, NBD_BLOCK_STATUS };
 
@@ -39,7 +41,7 @@ struct nbd_host {
 	bool (*open)(void *host, const struct nbd_export *chosen);
 	/* Carry out a request, then call nbd_session_done, now or later, in any order. */
 	void (*submit)(void *host, struct nbd_request *request);
-	/* There are bytes to send (nbd_session_output gives them), or the session has ended. */
+	/* There are bytes to send (nbd_session_output gives them), it wants input again, or the session has ended. */
 	void (*wake)(void *host);
 };
 
@@ -62,8 +64,8 @@ struct nbd_request {
 	uint64_t failed_at; /* of a failure: the host may set it to where in the range it happened */
 };
 
-/* Gives a session; `host` pointers are kept. The greeting is in the output at once. */
-struct nbd_session *nbd_session_new(const struct nbd_host *ops, void *host);
+/* Gives a session; `host` and budget are kept. The greeting is in the output at once. */
+struct nbd_session *nbd_session_new(const struct nbd_host *ops, void *host, struct nbd_budget *budget);
 /* No request may be in flight (nbd_session_in_flight() == 0). */
 void nbd_session_free(struct nbd_session *session);
 
@@ -93,6 +95,8 @@ bool nbd_session_ended(const struct nbd_session *session);
 /* True once a handshake has chosen an export. */
 bool nbd_session_transmitting(const struct nbd_session *session);
 uint32_t nbd_session_in_flight(const struct nbd_session *session);
+/* True when the client has sent the beginning of a message: in transmission, and nobody but it is waited for. */
+bool nbd_session_awaits(const struct nbd_session *session);
 /* Why it ended, for the log: "" while it has not, "disconnected by the client", "bad request magic", ... */
 const char *nbd_session_reason(const struct nbd_session *session);
 

@@ -148,36 +148,26 @@ static struct pending *pending_new(struct nbd_session *session)
 	return pending;
 }
 
-static bool pending_take_buffer(struct nbd_session *session, struct pending *pending, uint32_t size)
+static void session_release(struct nbd_session *session, uint64_t size)
 {
-	pending->request.buffer = buffers_take(&session->buffers, size);
-	if (pending->request.buffer == NULL)
-		return false;
-	pending->buffer_size = size;
-	session->held_bytes += size;
-	return true;
+	session->held_bytes -= size;
+	if (size > 0)
+		budget_give(session, size);
 }
 
 void transmission_give_buffer(struct nbd_session *session, struct pending *pending)
 {
 	buffers_give(&session->buffers, pending->request.buffer, pending->buffer_size);
-	session->held_bytes -= pending->buffer_size;
+	session_release(session, pending->buffer_size);
 	pending->request.buffer = NULL;
 	pending->buffer_size = 0;
-}
-
-static bool pending_take_map(struct nbd_session *session, struct pending *pending)
-{
-	pending->map = (struct pending_map *)(void *)buffers_take(&session->buffers, sizeof *pending->map);
-	if (pending->map == NULL)
-		return false;
-	pending->request.spans = pending->map->spans;
-	return true;
 }
 
 void transmission_recycle(struct nbd_session *session, struct pending *pending)
 {
 	transmission_give_buffer(session, pending);
+	if (pending->map != NULL)
+		session_release(session, sizeof *pending->map);
 	buffers_give(&session->buffers, (uint8_t *)pending->map, sizeof *pending->map);
 	session->held--;
 	list_append(&session->idle, &pending->link);
@@ -213,18 +203,34 @@ static bool may_be_sparse(const struct nbd_session *session, const struct header
 	       (header->flags & NBD_CMD_FLAG_DF) == 0;
 }
 
-/* What the request needs until its reply has been sent; false when there is no memory. */
-static bool pending_prepare(struct nbd_session *session, struct pending *pending, const struct header *header)
+/* What a request needs until its reply has been sent. */
+struct needs {
+	uint32_t buffer, map; /* bytes */
+};
+
+static struct needs needs_of(const struct nbd_session *session, const struct header *header)
 {
-	if (header->type == NBD_CMD_BLOCK_STATUS && !pending_take_map(session, pending))
-		return false;
-	if (may_be_sparse(session, header))
-		pending_take_map(session, pending); /* without one the reply is not sparse */
-	return !has_buffer(header->type) || pending_take_buffer(session, pending, (uint32_t)header->length);
+	bool map = header->type == NBD_CMD_BLOCK_STATUS || may_be_sparse(session, header);
+
+	return (struct needs){ has_buffer(header->type) ? (uint32_t)header->length : 0, map ? sizeof(struct pending_map) : 0 };
+}
+
+/* Taken from the budget already. False when there is no memory. */
+static bool pending_prepare(struct nbd_session *session, struct pending *pending, struct needs needs)
+{
+	if (needs.map > 0)
+		pending->map = (struct pending_map *)(void *)buffers_take(&session->buffers, needs.map);
+	if (needs.buffer > 0)
+		pending->request.buffer = buffers_take(&session->buffers, needs.buffer);
+	pending->request.spans = pending->map == NULL ? NULL : pending->map->spans;
+	pending->buffer_size = pending->request.buffer == NULL ? 0 : needs.buffer;
+	session->held_bytes += needs.buffer + needs.map;
+	session_release(session, (needs.buffer - pending->buffer_size) + (pending->map == NULL ? needs.map : 0));
+	return needs.buffer == pending->buffer_size && (needs.map == 0 || pending->map != NULL);
 }
 
 /* A refused request takes its place in the output too: what a client may leave unread is limited with the rest. */
-static void begin_request(struct nbd_session *session, const struct header *header, struct refusal refusal)
+static void begin_request(struct nbd_session *session, const struct header *header, struct refusal refusal, struct needs needs)
 {
 	struct pending *pending = pending_new(session);
 
@@ -238,7 +244,7 @@ static void begin_request(struct nbd_session *session, const struct header *head
 		.offset = header->offset, .length = header->length, .disk = session->export.disk,
 		.failed_at = header->offset,
 	};
-	if (refusal.error == NBD_SUCCESS && !pending_prepare(session, pending, header))
+	if (refusal.error == NBD_SUCCESS && !pending_prepare(session, pending, needs))
 		refusal = failure_of(-ENOMEM);
 	pending->refusal = refusal;
 	if (header->payload > 0)
@@ -266,6 +272,8 @@ bool transmit_request(struct nbd_session *session)
 {
 	const uint8_t *bytes = session_bytes(session);
 	size_t size = session->extended ? NBD_EXTENDED_REQUEST_SIZE : NBD_REQUEST_SIZE;
+	struct needs needs = { 0, 0 };
+	struct refusal refusal;
 	struct header header;
 
 	if (session_available(session) < size)
@@ -275,7 +283,6 @@ bool transmit_request(struct nbd_session *session)
 		return false;
 	}
 	header = header_decode(session, bytes);
-	session->taken += size;
 	if (header.type == NBD_CMD_DISC) {
 		session_end(session, "disconnected by the client");
 		return false;
@@ -284,7 +291,13 @@ bool transmit_request(struct nbd_session *session)
 		session_end(session, session->extended ? "a payload of more than 32 MiB" : "a write of more than 64 MiB");
 		return false;
 	}
-	begin_request(session, &header, check_request(session, &header));
+	refusal = check_request(session, &header);
+	if (refusal.error == NBD_SUCCESS)
+		needs = needs_of(session, &header);
+	if (needs.buffer + needs.map > 0 && !budget_take(session, needs.buffer + needs.map))
+		return false; /* looked at again when its turn has come */
+	session->taken += size;
+	begin_request(session, &header, refusal, needs);
 	return true;
 }
 

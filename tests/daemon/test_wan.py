@@ -133,3 +133,25 @@ def test_a_long_line_that_breaks_and_clocks_an_hour_apart(tmp_path):
 
         line.mend()
         until("the near site learns that it was replaced", lambda: north.pairs()[0]["Status"] == "failovered", 60)
+
+
+def test_a_client_whose_machine_is_gone_is_found_out(tmp_path):
+    """Two have chosen a disk and ask for nothing; then nothing of them arrives any more, and nobody says so. One has heard all that
+    was said to it; the other may not have acknowledged the last of it, which the keepalive does not see."""
+    with wan.joined(tmp_path) as (line, north, south):
+        north.stop()
+        config = north.folder / "offsite.conf"
+        config.write_text(config.read_text().replace("[nbd]\nlisten=tcp:127.0.0.1:", f"[nbd]\nlisten=tcp:{wan.HOSTS[0]}:"))
+        north.start()
+        disk = north.disk(MIB)
+        with south.place():
+            gone = [nbd.NBD(), nbd.NBD()]
+            for handle in gone:
+                handle.connect_uri(f"nbd://{wan.HOSTS[0]}:{north.nbd_port}/{disk.id}")
+        near = nbd.NBD()
+        near.connect_uri(disk.unix_uri)
+        line.sever()
+        for number in (1, 2):
+            north.wait_log(f"nbd.disconnected client={number} export={disk.id} reason=\"the connection broke\"", limit_s=60)
+        assert near.pread(1, 0) == b"\0"
+        near.shutdown()

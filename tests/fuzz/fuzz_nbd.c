@@ -9,6 +9,7 @@
 #include <sys/uio.h>
 
 #include "base/span.h"
+#include "nbd/budget.h"
 #include "nbd/session.h"
 
 #define EXPORT_SIZE (1024u * 1024u)
@@ -147,9 +148,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	struct nbd_budget budget;
 	struct fuzz_host host = { .read_only = size > 0 && data[size - 1] == 'r' };
 
-	host.session = nbd_session_new(&ops, &host);
+	nbd_budget_init(&budget, NBD_REQUEST_BYTES_MAX);
+	host.session = nbd_session_new(&ops, &host, &budget);
 	while (size > 0) {
 		uint8_t what = *data++;
 		size_t piece;
@@ -174,5 +177,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		answer(&host, 0, 0);
 	assert(nbd_session_in_flight(host.session) == 0);
 	nbd_session_free(host.session);
+	assert(budget.used == 0);
 	return 0;
 }

@@ -136,9 +136,15 @@ static const struct nbd_host host = {
 
 void client_init(struct client *client, size_t slice)
 {
+	client_init_within(client, slice, &client->budget);
+}
+
+void client_init_within(struct client *client, size_t slice, struct nbd_budget *budget)
+{
 	*client = (struct client){ .slice = slice, .cookie = 0x1122334455667700 };
 	client->disk = memory_new(1, EXPORT_SIZE);
-	client->session = nbd_session_new(&host, client);
+	nbd_budget_init(&client->budget, UINT64_MAX);
+	client->session = nbd_session_new(&host, client, budget);
 }
 
 void client_fini(struct client *client)
@@ -146,6 +152,7 @@ void client_fini(struct client *client)
 	while (client->held_count > 0)
 		client_answer(client, 0, 0);
 	nbd_session_free(client->session);
+	assert_int_equal(client->budget.used, 0);
 	free(client->disk);
 	free(client->out);
 }

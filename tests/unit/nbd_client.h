@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "nbd/budget.h"
 #include "nbd/format.h"
 #include "nbd/session.h"
 
@@ -22,6 +23,7 @@
 
 struct client {
 	struct nbd_session *session;
+	struct nbd_budget budget; /* without limit */
 	size_t slice; /* at most so many bytes in or out at once */
 	/* the host */
 	uint8_t *disk;
@@ -45,6 +47,7 @@ struct client {
 };
 
 void client_init(struct client *client, size_t slice);
+void client_init_within(struct client *client, size_t slice, struct nbd_budget *budget); /* one that several share */
 void client_fini(struct client *client);
 
 /* Feeds until all is taken, the session wants no more (and nothing is left to send), or it has ended; gives what was taken. */

@@ -1,4 +1,4 @@
-/* Where holes are, as a disk tells it: on a back end of this test's own, which knows what it was told and ends writes when told. */
+/* Where holes are, as a disk tells it: on a back end of this test's own, which ends writes when told. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -267,7 +267,8 @@ static void zeros_are_asked_for_as_the_request_says(void **state)
 	assert_int_equal(world->zero_how, 0);
 	begin(world, DISK_TRIM, 0, KIB);
 	assert_int_equal(world->zero_how, ENV_ZERO_PUNCH);
-	world->writes[2] = (struct disk_request){ .operation = DISK_ZERO, .fast = true, .length = KIB, .on_done = on_ended, .data = world };
+	world->writes[2] = (struct disk_request){ .operation = DISK_ZERO, .fast = true, .length = KIB, .on_done = on_ended,
+						  .data = world };
 	disk_submit(world->disk, &world->writes[2]);
 	assert_int_equal(world->zero_how, ENV_ZERO_FAST);
 }

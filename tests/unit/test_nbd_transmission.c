@@ -648,6 +648,118 @@ static void test_what_a_client_can_make_us_hold(void **state)
 	client_fini(&client);
 }
 
+/* --- memory that several share --- */
+
+#define SHARERS 3u
+
+static void share(struct client clients[SHARERS], struct nbd_budget *budget)
+{
+	nbd_budget_init(budget, 64u * MIB);
+	for (unsigned i = 0; i < SHARERS; i++) {
+		client_init_within(&clients[i], 64u * MIB, budget);
+		client_go(&clients[i]);
+		clients[i].hold = true;
+	}
+}
+
+static void share_no_more(struct client clients[SHARERS], struct nbd_budget *budget)
+{
+	for (unsigned i = 0; i < SHARERS; i++)
+		client_fini(&clients[i]);
+	assert_int_equal(budget->used, 0);
+	assert_true(list_is_empty(&budget->line));
+}
+
+/* It wants input again, or has its turn. */
+static bool goes_on(struct client *client)
+{
+	size_t room;
+
+	if (nbd_session_want(client->session, &room) == NULL)
+		return false;
+	nbd_session_input(client->session, 0);
+	return true;
+}
+
+static void test_who_wants_much_waits_his_turn(void **state)
+{
+	struct client clients[SHARERS];
+	struct nbd_budget budget;
+	unsigned wakes;
+
+	(void)state;
+	share(clients, &budget);
+	client_request(&clients[0], NBD_CMD_READ, 0, 0, NBD_PAYLOAD_MAX, NULL);
+	client_request(&clients[0], NBD_CMD_READ, 0, 0, NBD_PAYLOAD_MAX - 65536, NULL);
+	assert_int_equal(clients[0].submitted, 2);
+	client_request(&clients[1], NBD_CMD_READ, 0, 0, MIB, NULL);
+	assert_int_equal(clients[1].submitted, 0);
+	assert_false(goes_on(&clients[1]));
+	assert_false(nbd_session_awaits(clients[1].session));
+	client_request(&clients[2], NBD_CMD_FLUSH, 0, 0, 0, NULL);       /* needs nothing */
+	client_request(&clients[2], NBD_CMD_READ, 0, 0, 65536, NULL);    /* who holds nothing always gets a little */
+	client_request(&clients[2], NBD_CMD_READ, 0, 0, 4096, NULL);     /* would fit, but another was first */
+	assert_int_equal(clients[2].submitted, 2);
+	wakes = clients[1].wakes;
+	client_answer(&clients[0], 0, 0); /* answered, and not taken: nothing is free yet */
+	assert_int_equal(clients[1].wakes, wakes);
+	client_drain(&clients[0]);
+	assert_int_equal(clients[1].wakes, wakes + 1);
+	assert_true(goes_on(&clients[1]));
+	assert_int_equal(clients[1].submitted, 1);
+	assert_true(goes_on(&clients[2]));
+	assert_int_equal(clients[2].submitted, 3);
+	share_no_more(clients, &budget);
+}
+
+static void test_who_leaves_the_line_is_passed_over(void **state)
+{
+	struct client clients[SHARERS];
+	struct nbd_budget budget;
+
+	(void)state;
+	share(clients, &budget);
+	client_request(&clients[0], NBD_CMD_READ, 0, 0, NBD_PAYLOAD_MAX, NULL);
+	client_request(&clients[0], NBD_CMD_READ, 0, 0, NBD_PAYLOAD_MAX, NULL);
+	client_request(&clients[1], NBD_CMD_WRITE, 0, 0, NBD_PAYLOAD_MAX, NULL);
+	client_request(&clients[2], NBD_CMD_READ, 0, 0, NBD_PAYLOAD_MAX, NULL);
+	assert_int_equal(clients[1].submitted + clients[2].submitted, 0);
+	nbd_session_abandon(clients[1].session, "gone while it stands in line");
+	client_answer(&clients[0], 0, -EIO);
+	assert_true(goes_on(&clients[2]));
+	assert_int_equal(clients[2].submitted, 1);
+	client_request(&clients[2], NBD_CMD_READ, 0, 0, NBD_PAYLOAD_MAX, NULL);
+	client_answer(&clients[0], 0, -EIO);
+	assert_int_equal(budget.used, 64u * MIB);
+	nbd_session_abandon(clients[2].session, "gone when its turn has come");
+	assert_int_equal(budget.used, 32u * MIB);
+	share_no_more(clients, &budget);
+}
+
+static void test_whom_is_waited_for(void **state)
+{
+	uint8_t header[NBD_REQUEST_SIZE] = { 0x25, 0x60, 0x95, 0x13, 0, 0, 0, NBD_CMD_WRITE };
+	struct client client;
+
+	(void)state;
+	client_init(&client, 64u * MIB);
+	assert_false(nbd_session_awaits(client.session)); /* the handshake has a limit of its own */
+	client_go(&client);
+	assert_false(nbd_session_awaits(client.session));
+	header[NBD_REQUEST_SIZE - 1] = 2;
+	client_feed(&client, header, 1);
+	assert_true(nbd_session_awaits(client.session));
+	client_feed(&client, header + 1, sizeof header - 1);
+	assert_true(nbd_session_awaits(client.session));
+	client_feed(&client, "1", 1);
+	assert_true(nbd_session_awaits(client.session));
+	client.hold = true;
+	client_feed(&client, "2", 1);
+	assert_false(nbd_session_awaits(client.session)); /* the disk is waited for */
+	assert_int_equal(client.held_count, 1);
+	client_fini(&client);
+}
+
 /* Requests that came with the one that reached the limit are kept, and go on when there is room. */
 static void test_requests_wait_for_room(void **state)
 {
@@ -801,6 +913,9 @@ int main(void)
 		cmocka_unit_test(test_failures_of_the_disk),
 		cmocka_unit_test(test_replies_in_any_order),
 		cmocka_unit_test(test_what_a_client_can_make_us_hold),
+		cmocka_unit_test(test_who_wants_much_waits_his_turn),
+		cmocka_unit_test(test_who_leaves_the_line_is_passed_over),
+		cmocka_unit_test(test_whom_is_waited_for),
 		cmocka_unit_test(test_requests_wait_for_room),
 		cmocka_unit_test(test_disconnect_waits_for_nothing_new),
 		cmocka_unit_test(test_bad_request_magic),

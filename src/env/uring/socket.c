@@ -62,7 +62,7 @@ static_assert(sizeof(struct connecting) <= sizeof(((struct env_io *)0)->private)
 static struct env_socket *socket_new(struct env *env, int fd, sa_family_t family)
 {
 	struct env_socket *made = memory_new(1, sizeof *made);
-	int one = 1, idle = 10, interval = 5, count = 3;
+	int one = 1, idle = 10, interval = 5, count = 3, unheard_ms = 30000;
 
 	if (family != AF_UNIX) {
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
@@ -70,6 +70,8 @@ static struct env_socket *socket_new(struct env *env, int fd, sa_family_t family
 		setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
 		setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
 		setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
+		/* The keepalive is for silence. Bytes that nobody acknowledges are sent again for a quarter of an hour. */
+		setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unheard_ms, sizeof unheard_ms);
 	}
 	made->env = env;
 	made->fd = fd;
