@@ -27,6 +27,7 @@
 #include "base/memory.h"
 #include "catalog/catalog.h"
 #include "control/control.h"
+#include "daemon/activation.h"
 #include "daemon/config.h"
 #include "daemon/control_thread.h"
 #include "daemon/data_folder.h"
@@ -143,14 +144,14 @@ static void endpoint_write(const char *listen, const char *scheme, const char *t
 /* "{disk}" stands for a disk's id: it is not always at the end. */
 static void nbd_uris_write(const struct daemon *daemon, char uris[2][256])
 {
-	const char *address = shard_nbd_address(daemon->shard);
+	const char *address = shard_nbd_address(daemon->shard), *path = shard_nbd_unix(daemon->shard);
 	char socket[224];
 
 	uris[0][0] = uris[1][0] = '\0';
 	if (address[0] != '\0')
 		endpoint_write(address + strlen("tcp:"), "nbd", "/{disk}", uris[0], sizeof(uris[0]));
-	if (daemon->config.nbd_unix[0] != '\0') {
-		uri_escape(daemon->config.nbd_unix, socket, sizeof(socket));
+	if (path[0] != '\0') {
+		uri_escape(path, socket, sizeof(socket));
 		snprintf(uris[1], sizeof(uris[1]), "nbd+unix:///{disk}?socket=%s", socket);
 	}
 }
@@ -173,6 +174,7 @@ static int daemon_open_shard(struct daemon *daemon, struct error *error)
 		.config = &daemon->config,
 		.directory = daemon->folder.path,
 		.run_directory = daemon->run_directory,
+		.given_sockets = activation_take(),
 	};
 	int code = mailbox_new(&daemon->mailbox, error);
 
@@ -298,14 +300,14 @@ static int daemon_open(struct daemon *daemon, struct error *error)
 static void daemon_on_ready(void *data)
 {
 	const struct daemon *daemon = data;
-	const char *nbd = shard_nbd_address(daemon->shard);
+	const char *nbd = shard_nbd_address(daemon->shard), *path = shard_nbd_unix(daemon->shard);
 	const char *link = shard_link_address(daemon->shard);
 
 	log_event(LOG_INFO, "daemon.ready",
 		  "version=" OFFSITE_VERSION " region=%s zone=%s data=\"%s\" api=%s huawei=%s nbd=%s unix=\"%s\" link=%s",
 		  daemon->config.region, daemon->config.zone, daemon->folder.path, daemon->endpoint,
 		  doors_address(&daemon->doors, DIALECT_HUAWEI),
-		  nbd[0] == '\0' ? "none" : nbd, daemon->config.nbd_unix[0] == '\0' ? "none" : daemon->config.nbd_unix,
+		  nbd[0] == '\0' ? "none" : nbd, path[0] == '\0' ? "none" : path,
 		  link[0] == '\0' ? "none" : link);
 	notify_send("READY=1");
 }

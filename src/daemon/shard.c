@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "control/port.h"
+#include "daemon/activation.h"
 #include "daemon/config.h"
 #include "daemon/mailbox.h"
 #include "daemon/nbd_server.h"
@@ -28,6 +29,7 @@ struct shard {
 	int start_code;
 	struct error start_error;
 	char nbd_address[CONFIG_ADDRESS_SIZE];
+	char nbd_unix[CONFIG_ADDRESS_SIZE];
 	char link_address[CONFIG_ADDRESS_SIZE];
 };
 
@@ -115,20 +117,40 @@ static int shard_open_engine(struct shard *shard, struct error *error)
 	return 0;
 }
 
+/* One more address; the first of each kind is the one that users are told. */
+static int shard_listen_nbd_at(struct shard *shard, unsigned rank, const char *address, struct error *error)
+{
+	const char *bound;
+
+	if (nbd_server_listen(shard->core.nbd, address, error) < 0)
+		return error->code;
+	bound = nbd_server_address(shard->core.nbd, rank);
+	if (strncmp(bound, "unix:", strlen("unix:")) != 0 && shard->nbd_address[0] == '\0')
+		snprintf(shard->nbd_address, sizeof(shard->nbd_address), "%s", bound);
+	else if (strncmp(bound, "unix:", strlen("unix:")) == 0 && shard->nbd_unix[0] == '\0')
+		snprintf(shard->nbd_unix, sizeof(shard->nbd_unix), "%s", bound + strlen("unix:"));
+	return 0;
+}
+
 static int shard_listen_nbd(struct shard *shard, struct error *error)
 {
 	const struct config *config = shard->options->config;
 	char address[CONFIG_PATH_SIZE + 8];
+	unsigned rank = 0;
 
-	if (config->nbd_listen[0] != '\0') {
-		if (nbd_server_listen(shard->core.nbd, config->nbd_listen, error) < 0)
-			return error_wrap(error, "[nbd] listen");
-		snprintf(shard->nbd_address, sizeof(shard->nbd_address), "%s", nbd_server_address(shard->core.nbd, 0));
+	for (; rank < shard->options->given_sockets; rank++) {
+		snprintf(address, sizeof(address), "fd:%u", ACTIVATION_FIRST + rank);
+		if (shard_listen_nbd_at(shard, rank, address, error) < 0)
+			return error_wrap(error, "the sockets given by systemd");
 	}
+	if (rank > 0)
+		return 0;
+	if (config->nbd_listen[0] != '\0' && shard_listen_nbd_at(shard, rank++, config->nbd_listen, error) < 0)
+		return error_wrap(error, "[nbd] listen");
 	if (config->nbd_unix[0] == '\0')
 		return 0;
 	snprintf(address, sizeof(address), "unix:%s", config->nbd_unix);
-	if (nbd_server_listen(shard->core.nbd, address, error) < 0)
+	if (shard_listen_nbd_at(shard, rank, address, error) < 0)
 		return error_wrap(error, "[nbd] unix");
 	return 0;
 }
@@ -241,6 +263,11 @@ int shard_start(const struct shard_options *options, struct shard **out_shard, s
 const char *shard_nbd_address(const struct shard *shard)
 {
 	return shard->nbd_address;
+}
+
+const char *shard_nbd_unix(const struct shard *shard)
+{
+	return shard->nbd_unix;
 }
 
 const char *shard_link_address(const struct shard *shard)

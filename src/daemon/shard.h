@@ -19,6 +19,7 @@ struct shard_options {
 	const char *directory;        /* the data folder; borrowed until shard_start returns, as is the next */
 	const char *run_directory;    /* on tmpfs */
 	struct mailbox *mailbox;      /* borrowed until the shard has stopped */
+	unsigned given_sockets;       /* for NBD, of systemd (daemon/activation.h): instead of those of the configuration */
 };
 
 /* Starts the thread and returns when it listens, or has failed: then no thread is left. */
@@ -29,6 +30,7 @@ void shard_send(struct shard *shard, const struct shard_command *command);
 
 /* Addresses as bound, "" when not listening there. Borrows. */
 const char *shard_nbd_address(const struct shard *shard);
+const char *shard_nbd_unix(const struct shard *shard); /* a path */
 const char *shard_link_address(const struct shard *shard);
 
 /* Disconnects NBD clients (what they have in flight is finished), closes units and disks cleanly, ends the thread and frees

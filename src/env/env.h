@@ -111,7 +111,8 @@ int env_memory_remove(struct env *env, const char *name); /* 0 when missing */
 
 /* --- sockets: streams of bytes. Addresses: "tcp:HOST:PORT", "tcp:[V6]:PORT", "unix:/path" --- */
 
-/* Accepted sockets are given to on_accept. Port 0 picks one; env_listener_address tells which. */
+/* Accepted sockets are given to on_accept. Port 0 picks one; env_listener_address tells which. "fd:N": a listening socket that
+ * this process was given as descriptor N; whoever gave it may go on listening there after the end. */
 int env_listen(struct env *env, const char *address, void (*on_accept)(struct env_listener *listener,
 	       struct env_socket *socket, void *data), void *data, struct env_listener **out_listener, struct error *error);
 const char *env_listener_address(const struct env_listener *listener); /* borrows; the address as bound */

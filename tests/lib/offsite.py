@@ -161,6 +161,8 @@ class Site:
 
     link_host = "127.0.0.1"
     environment = {}
+    command = [str(OFFSITED)]
+    pass_fds = ()
     clock_s = 0
     apart = False  # a port for each dialect of the API; read by configure()
 
@@ -203,8 +205,8 @@ class Site:
         assert self.process is None
         begin = len(self.log())
         with open(self.log_path, "a", encoding="utf-8") as log, self.place():
-            self.process = subprocess.Popen([str(OFFSITED), "--dir", str(self.folder)], stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=log, start_new_session=True,
+            self.process = subprocess.Popen([*self.command, "--dir", str(self.folder)], stdin=subprocess.DEVNULL,
+                                            stdout=log, stderr=log, start_new_session=True, pass_fds=self.pass_fds,
                                             env=dict(os.environ, **self.environment))
         self.wait_log("daemon.ready", begin)
         ini = configparser.ConfigParser(interpolation=None)

@@ -1,6 +1,7 @@
 /* Streams of bytes. A socket lives until its last operation in flight has completed, however early it was closed. */
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -37,10 +38,13 @@ struct env_listener {
 	int fd;
 	bool closed;
 	bool armed;
+	bool lent;       /* somebody else's, too: neither shut down nor removed */
+	bool cancelling;
+	sa_family_t family;
 	struct env_timer retry;
 	char address[256];
 	char path[108]; /* of a unix socket, removed at the end */
-	struct op op;
+	struct op op, cancel_op;
 	void (*on_accept)(struct env_listener *listener, struct env_socket *socket, void *data);
 	void *data;
 };
@@ -261,7 +265,7 @@ static void listener_arm(struct env_listener *listener);
 
 static void listener_release(struct env_listener *listener)
 {
-	if (!listener->closed || listener->armed)
+	if (!listener->closed || listener->armed || listener->cancelling)
 		return;
 	close(listener->fd);
 	free(listener);
@@ -280,8 +284,7 @@ static void on_accepted(struct env *env, struct op *op, int result)
 	}
 	if (result >= 0) {
 		listener_arm(listener);
-		listener->on_accept(listener,
-				    socket_new(env, result, listener->path[0] != 0 ? AF_UNIX : AF_INET), listener->data);
+		listener->on_accept(listener, socket_new(env, result, listener->family), listener->data);
 		return;
 	}
 	log_event(LOG_ERROR, "socket.accept_failed", "address=%s reason=\"%s\"", listener->address, error_meaning(result));
@@ -354,29 +357,58 @@ static int listener_bind(const struct address *address, const char *text, struct
 	return error_set_errno(error, result, "cannot listen on %s", text);
 }
 
+/* The descriptor of a listening socket that was given to this process, made such as ours are. */
+static int listener_borrow(const char *text, struct error *error)
+{
+	int listens = 0, type = 0, fd = (int)strtoul(text + strlen("fd:"), NULL, 10), flags;
+	socklen_t size = sizeof listens;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) < 0 || listens == 0 ||
+	    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_STREAM)
+		return error_set(error, -EINVAL, "descriptor %d is not a stream socket that listens", fd);
+	flags = fcntl(fd, F_GETFL);
+	if (flags < 0 || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+		return error_set_errno(error, -errno, "cannot use descriptor %d", fd);
+	return fd;
+}
+
+/* 0 and an open socket. *out_target: its address as bound. */
+static int listener_open(struct env_listener *listener, const char *text, struct address *out_target, struct error *error)
+{
+	int result = 0;
+
+	listener->lent = strncmp(text, "fd:", strlen("fd:")) == 0;
+	if (!listener->lent)
+		result = address_parse(text, out_target, error);
+	if (result == 0)
+		result = listener->lent ? listener_borrow(text, error) : listener_bind(out_target, text, error);
+	if (result < 0)
+		return result;
+	listener->fd = result;
+	out_target->size = sizeof out_target->storage;
+	getsockname(listener->fd, (struct sockaddr *)(void *)&out_target->storage, &out_target->size);
+	return 0;
+}
+
 int env_listen(struct env *env, const char *address, void (*on_accept)(struct env_listener *listener,
 	       struct env_socket *socket, void *data), void *data, struct env_listener **out_listener, struct error *error)
 {
-	struct env_listener *listener;
-	struct address target;
-	int fd, result = address_parse(address, &target, error);
+	struct env_listener *listener = memory_new(1, sizeof *listener);
+	struct address target = { 0 };
+	int result = listener_open(listener, address, &target, error);
 
-	if (result < 0)
+	if (result < 0) {
+		free(listener);
 		return result;
-	fd = listener_bind(&target, address, error);
-	if (fd < 0)
-		return fd;
-	listener = memory_new(1, sizeof *listener);
+	}
 	listener->env = env;
-	listener->fd = fd;
+	listener->family = target.storage.ss_family;
 	listener->on_accept = on_accept;
 	listener->data = data;
 	listener->retry.on_fire = on_accept_retry;
 	listener->retry.data = listener;
-	if (target.storage.ss_family == AF_UNIX)
+	if (listener->family == AF_UNIX && !listener->lent)
 		snprintf(listener->path, sizeof listener->path, "%s", address + strlen("unix:"));
-	target.size = sizeof target.storage;
-	getsockname(fd, (struct sockaddr *)(void *)&target.storage, &target.size);
 	address_print(&target, listener->address);
 	listener_arm(listener);
 	*out_listener = listener;
@@ -388,12 +420,28 @@ const char *env_listener_address(const struct env_listener *listener)
 	return listener->address;
 }
 
+static void on_cancelled(struct env *env, struct op *op, int result)
+{
+	struct env_listener *listener = container_of(op, struct env_listener, cancel_op);
+
+	(void)env;
+	(void)result;
+	listener->cancelling = false;
+	listener_release(listener);
+}
+
 void env_listener_close(struct env_listener *listener)
 {
 	listener->closed = true;
 	env_timer_stop(listener->env, &listener->retry);
 	if (listener->path[0] != 0)
 		unlink(listener->path);
-	shutdown(listener->fd, SHUT_RDWR);
+	if (!listener->lent) {
+		shutdown(listener->fd, SHUT_RDWR);
+	} else if (listener->armed) {
+		listener->cancelling = true;
+		listener->cancel_op.on_complete = on_cancelled;
+		io_uring_prep_cancel(loop_entry(listener->env, &listener->cancel_op), &listener->op, 0);
+	}
 	listener_release(listener);
 }
