@@ -210,7 +210,7 @@ static void export_describe(struct nbd_server_export *export, struct nbd_export 
 {
 	*out_export = (struct nbd_export){
 		.size = disk_size(export->disk), .disk = export,
-		.read_only = export->read_only || !disk_is_writable(export->disk), /* a secondary's, or one that was superseded */
+		.read_only = export->read_only || !disk_is_writable(export->disk), /* while sides change */
 	};
 	snprintf(out_export->name, sizeof out_export->name, "%s", disk_id(export->disk));
 	snprintf(out_export->description, sizeof out_export->description, "%s", export->description);

@@ -46,7 +46,7 @@ struct chunk {
 	uint8_t header[NBD_EXTENDED_CHUNK_SIZE + 12];
 	uint8_t header_size;
 	uint32_t size;
-	const uint8_t *bytes;
+	uint8_t *bytes;
 };
 
 /* What only some requests need: where the holes are, and a reply in several chunks. */
@@ -65,7 +65,7 @@ struct pending {
 	uint32_t chunk_count;       /* of map->chunks, which then are all of the reply */
 	struct pending_map *map;    /* of session.buffers; NULL as a rule */
 	size_t reply_size, payload_size; /* else what is sent: reply, then payload */
-	const uint8_t *payload;     /* of the buffer or the map */
+	uint8_t *payload;           /* of the buffer or the map */
 	size_t total, sent;
 	uint8_t reply[NBD_EXTENDED_CHUNK_SIZE + 14 + MESSAGE_MAX];
 };

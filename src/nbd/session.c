@@ -175,20 +175,19 @@ void session_say(struct nbd_session *session, const void *bytes, size_t size)
 }
 
 /* Shows what is left of one piece of a reply: 0 or 1 entries. *sent: bytes sent from this piece on; made less by the piece. */
-static int show_piece(struct iovec *iov, size_t *sent, const uint8_t *bytes, size_t size)
+static int show_piece(struct iovec *iov, size_t *sent, uint8_t *bytes, size_t size)
 {
 	size_t skipped = *sent < size ? *sent : size;
 
 	*sent -= skipped;
 	if (skipped == size)
 		return 0;
-	iov->iov_base = (void *)(uintptr_t)(bytes + skipped); /* struct iovec is for both ways */
-	iov->iov_len = size - skipped;
+	*iov = (struct iovec){ bytes + skipped, size - skipped };
 	return 1;
 }
 
 /* As much as there is room for, which is two entries at least; *out_whole: that is all of the reply. */
-static int show_pending(const struct pending *pending, struct iovec *iov, int room, bool *out_whole)
+static int show_pending(struct pending *pending, struct iovec *iov, int room, bool *out_whole)
 {
 	size_t sent = pending->sent;
 	uint32_t next = 0;
@@ -196,7 +195,7 @@ static int show_pending(const struct pending *pending, struct iovec *iov, int ro
 
 	count += show_piece(iov + count, &sent, pending->payload, pending->payload_size);
 	for (; next < pending->chunk_count && count + 2 <= room; next++) {
-		const struct chunk *chunk = &pending->map->chunks[next];
+		struct chunk *chunk = &pending->map->chunks[next];
 
 		count += show_piece(iov + count, &sent, chunk->header, chunk->header_size);
 		count += show_piece(iov + count, &sent, chunk->bytes, chunk->size);

@@ -5,6 +5,7 @@ import os
 import pathlib
 import random
 import shutil
+import struct
 import subprocess
 
 import nbd
@@ -200,6 +201,53 @@ def test_flush_on_one_connection_covers_the_writes_of_all(site, disk):
         assert handle.pread(4 * 65536, 0) == b"".join(bytes([number + 1]) * 65536 for number in range(4))
     for handle in handles:
         handle.shutdown()
+
+
+def test_flushes_at_depth_cover_all_connections(site, disk):
+    """Four connections write, 32 at a time each; now and then one of them flushes, whoever's turn it is; then the power of the process
+    goes. What had been answered before a flush was sent is there."""
+    source, handles = random.Random(11), [connect(disk.uri) for _ in range(4)]
+    blocks = SIZE // 4096 // len(handles)
+    answered, kept = {}, {}
+    for step in range(60):
+        cookies = []
+        for number, handle in enumerate(handles):
+            places = source.sample(range(blocks), 32)
+            cookies += [(handle, handle.aio_pwrite(struct.pack(">II", step, number) * 512, (number * blocks + place) * 4096),
+                         number * blocks + place, (step, number)) for place in places]
+        flush = handles[step % 4].aio_flush() if step % 3 == 0 else None  # while others are in flight: covers those before
+        before = dict(answered)
+        for handle, cookie, block, mark in cookies:
+            while not handle.aio_command_completed(cookie):
+                handle.poll(-1)
+            answered[block] = mark
+        if flush is not None:
+            while not handles[step % 4].aio_command_completed(flush):
+                handles[step % 4].poll(-1)
+            kept = before
+    handles[3].flush()
+    kept = dict(answered)
+    site.kill()
+    site.start()
+    disk.wait_status("In_use")
+    handle = connect(disk.uri)
+    for block, mark in kept.items():
+        assert handle.pread(4096, block * 4096) == struct.pack(">II", *mark) * 512, block
+    handle.shutdown()
+
+
+def test_a_new_size_is_seen_by_who_connects_after(site, disk):
+    before = connect(disk.uri, strict=False)
+    disk.detach()
+    with pytest.raises(nbd.Error):
+        before.pread(1, 0)
+    site.call("ResizeDisk", DiskId=disk.id, OffsiteSizeBytes=2 * SIZE)
+    disk.attach()
+    after = connect(disk.uri)
+    assert after.get_size() == 2 * SIZE
+    after.pwrite(b"new", 2 * SIZE - 3)
+    assert after.pread(3, 2 * SIZE - 3) == b"new"
+    after.shutdown()
 
 
 def test_what_was_written_survives_kill(site, disk):

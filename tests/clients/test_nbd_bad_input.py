@@ -216,9 +216,15 @@ def test_a_client_that_reads_nothing_is_held_back(site, disk):
 
 def test_garbage_at_every_stage(site, disk):
     source = random.Random(3)
-    for number in range(60):
+    for number in range(90):
         with Raw(site, flags=None if number % 3 == 0 else 3) as client:
-            if number % 3 == 2:
+            if number % 6 == 5:
+                client.ask(raw.EXTENDED_HEADERS)
+                client.choose_allocation(disk.id)
+                client.go(disk.id)
+                head = struct.pack(">IHHQQQ", 0x21E41C71, source.randrange(64), source.randrange(9), 1, source.randrange(32 * MIB),
+                                   source.randrange(1 * MIB))
+            elif number % 6 == 2:
                 client.go(disk.id)
                 head = struct.pack(">IHHQQI", 0x25609513, 0, source.randrange(8), 1, source.randrange(32 * MIB), source.randrange(1 * MIB))
             else:

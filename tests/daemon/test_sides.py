@@ -5,6 +5,7 @@ import os
 import sqlite3
 import subprocess
 
+import nbd
 import pytest
 
 from offsite import ApiError, MIB, run, until, wait_linked
@@ -312,6 +313,53 @@ def test_sites_killed_while_they_change_sides(group):
             disk.attach()
         write(disk, 99, 0, MIB)
     group.wait_shipped(leader)
+
+
+def test_what_was_kept_of_a_divergence_is_offered_read_only(group):
+    """All that does not change it is offered, and answered, too."""
+    fail_over(group)
+    reprotect_and_catch_up(group)
+    until("kept", lambda: diverged_uris(group.ours[0]))
+    handle = nbd.NBD()
+    handle.set_strict_mode(0)
+    handle.add_meta_context(nbd.CONTEXT_BASE_ALLOCATION)
+    handle.connect_uri(diverged_uris(group.ours[0])[0])
+    assert handle.is_read_only() and not handle.can_trim() and not handle.can_zero() and not handle.can_fast_zero()
+    for change in (lambda: handle.pwrite(b"late", 0), lambda: handle.trim(4096, 0), lambda: handle.zero(4096, 0)):
+        with pytest.raises(nbd.Error) as refused:
+            change()
+        assert refused.value.errno == "EPERM"
+    entries = []
+    handle.block_status(16 * MIB, 0, lambda context, offset, told, error: entries.extend(told))
+    assert entries == [16 * MIB, 0], "no hole is told where saved bytes may lie over one"
+    handle.cache(MIB, 0)
+    handle.flush()
+    assert handle.pread(MIB, 2 * MIB) == bytes([66]) * MIB
+    handle.shutdown()
+
+
+def test_a_whole_disk_is_trimmed_and_zeroed_while_it_is_replicated(two_sites):
+    """Requests as long as the disk, in the middle of cycles: carried out in pieces, and the copy is the same at the end."""
+    group = Group(*two_sites, sizes=(192 * MIB,))
+    disk, copy = group.ours[0], group.theirs[0]
+    handle, other = nbd.NBD(), nbd.NBD()
+    for each in (handle, other):
+        each.connect_uri(disk.uri)
+    for turn in range(3):
+        for number in range(24):
+            handle.pwrite(bytes([1 + number]) * 65536, number * 8 * MIB + turn * 4096)
+        whole = handle.aio_trim(192 * MIB, 0) if turn % 2 == 0 else handle.aio_zero(192 * MIB, 0, flags=nbd.CMD_FLAG_FUA)
+        while not handle.aio_command_completed(whole):
+            handle.poll(-1)
+        other.pwrite(bytes([100 + turn]) * MIB, turn * 64 * MIB)
+    other.flush()
+    group.wait_shipped(group.north)
+    assert handle.pread(MIB, 0) == bytes(MIB) and handle.pread(MIB, 128 * MIB) == bytes([102]) * MIB
+    for each in (handle, other):
+        each.shutdown()
+    group.call(group.south, "Failover")
+    until("failed over", lambda: group.row(group.south)["Status"] == "failovered")
+    assert run("cmp", disk.path, copy.path).returncode == 0
 
 
 def test_a_pair_grows_while_it_runs(group):
