@@ -1,4 +1,5 @@
-/* The session's own state, shared by session.c (bytes in and out), negotiation.c, transmission.c and reply.c.
+/* The session's own state, shared by session.c (bytes in and out), negotiation.c, starttls.c, transmission.c
+ * and reply.c.
  *
  * A step looks at the unread input in the present state: it consumes bytes and returns true, or returns false when it needs
  * more bytes, must wait, or the session has ended. */
@@ -26,7 +27,7 @@
 #define MESSAGE_MAX 96u
 
 #define SESSION_STATE_LIST(X) \
-	X(CLIENT_FLAGS) X(OPTION) X(OPTION_DATA) X(OPTION_SKIP) X(REQUEST) X(PAYLOAD) X(PAYLOAD_SKIP) X(ENDED)
+	X(CLIENT_FLAGS) X(OPTION) X(OPTION_DATA) X(OPTION_SKIP) X(STARTTLS) X(REQUEST) X(PAYLOAD) X(PAYLOAD_SKIP) X(ENDED)
 
 enum session_state {
 #define X(name) SESSION_##name,
@@ -83,7 +84,9 @@ struct nbd_session {
 	bool processing;
 	bool showing;     /* the host holds what nbd_session_output gave */
 
-	/* negotiation */
+	/* negotiation; what options have changed is forgotten by nbd_session_secured */
+	enum nbd_tls tls;
+	bool secured;
 	bool no_zeroes;
 	bool structured, extended; /* extended headers are structured replies, too */
 	char mapped[sizeof(((struct nbd_export *)0)->name)]; /* the export base:allocation was chosen for, or "" */
@@ -108,6 +111,13 @@ struct nbd_session {
 typedef bool session_step(struct nbd_session *session);
 session_step negotiate_client_flags, negotiate_option, negotiate_option_data, negotiate_option_skip;
 session_step transmit_request, transmit_payload, transmit_payload_skip;
+
+/* Answers the present option; the sentence, for the client's user, may be "". */
+void negotiation_reply(struct nbd_session *session, uint32_t type, const char *sentence);
+/* Whether the present option may be looked at before TLS; has refused it when not. */
+bool starttls_permits(struct nbd_session *session);
+/* NBD_OPT_STARTTLS with `size` bytes of data. */
+void starttls_begin(struct nbd_session *session, uint32_t size);
 
 void negotiation_greet(struct nbd_session *session);
 /* `size` bytes of the payload being received have come, wherever they were put. */

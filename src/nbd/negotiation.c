@@ -266,10 +266,17 @@ static void on_meta_context(struct nbd_session *session, const uint8_t *data, ui
 	reply_ack(session);
 }
 
+void negotiation_reply(struct nbd_session *session, uint32_t type, const char *sentence)
+{
+	refuse(session, type, sentence);
+}
+
 /* One whole option. Whatever it is, the next is awaited, unless it chose an export or ended the session. */
 static void on_option(struct nbd_session *session, const uint8_t *data, uint32_t size)
 {
 	session->state = SESSION_OPTION;
+	if (!starttls_permits(session))
+		return;
 	switch (session->option) {
 	case NBD_OPT_EXPORT_NAME:
 		on_export_name(session, data, size);
@@ -295,7 +302,10 @@ static void on_option(struct nbd_session *session, const uint8_t *data, uint32_t
 	case NBD_OPT_SET_META_CONTEXT:
 		on_meta_context(session, data, size, session->option == NBD_OPT_SET_META_CONTEXT);
 		break;
-	default: /* STARTTLS, and what is not known yet */
+	case NBD_OPT_STARTTLS:
+		starttls_begin(session, size);
+		break;
+	default: /* what is not known yet */
 		refuse(session, NBD_REP_ERR_UNSUP, "this server does not offer that option");
 		break;
 	}
@@ -377,7 +387,8 @@ bool negotiate_option_skip(struct nbd_session *session)
 	session->option_skip -= size;
 	if (session->option_skip > 0)
 		return false;
-	refuse(session, NBD_REP_ERR_TOO_BIG, "the option is too long");
 	session->state = SESSION_OPTION;
+	if (starttls_permits(session))
+		refuse(session, NBD_REP_ERR_TOO_BIG, "the option is too long");
 	return true;
 }

@@ -1,4 +1,4 @@
-/* Bytes in and out. The states themselves are in negotiation.c and transmission.c.
+/* Bytes in and out. The states themselves are in negotiation.c, starttls.c and transmission.c.
  *
  * Bytes that the host holds do not move:
  *   1. While the host receives (wanted), no step consumes input: all that could be consumed was, before it was told where.
@@ -90,6 +90,7 @@ static bool must_wait(const struct nbd_session *session)
 	case SESSION_PAYLOAD:
 	case SESSION_PAYLOAD_SKIP:
 		return false;
+	case SESSION_STARTTLS:
 	case SESSION_ENDED:
 	case SESSION_STATES:
 		break;

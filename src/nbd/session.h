@@ -18,6 +18,9 @@ struct nbd_request;
 #define NBD_SPANS_MAX 64u                   /* that one request is answered with */
 #define NBD_REQUEST_BYTES_MAX (2u * NBD_PAYLOAD_MAX) /* memory one request may need, and some */
 
+/* What a client may or must do about TLS: the modes NOTLS, SELECTIVETLS and FORCEDTLS of the protocol document. */
+enum nbd_tls { NBD_TLS_OFF, NBD_TLS_ALLOWED, NBD_TLS_REQUIRED };
+
 enum nbd_command { NBD_READ, NBD_WRITE, NBD_FLUSH, NBD_TRIM, NBD_WRITE_ZEROES, NBD_CACHE, NBD_BLOCK_STATUS };
 
 /* What a client may see of an export. Strings are borrowed for the call. */
@@ -68,6 +71,15 @@ struct nbd_request {
 struct nbd_session *nbd_session_new(const struct nbd_host *ops, void *host, struct nbd_budget *budget);
 /* No request may be in flight (nbd_session_in_flight() == 0). */
 void nbd_session_free(struct nbd_session *session);
+
+/* --- TLS, which the host does, below the session --- */
+
+/* Right after nbd_session_new; else TLS is off. */
+void nbd_session_offer_tls(struct nbd_session *session, enum nbd_tls mode);
+/* The client has asked for TLS, and is told so in the output. When that is empty the host puts TLS under the stream, and calls
+ * nbd_session_secured once the client was admitted; until then the session wants no input. */
+bool nbd_session_upgrading(const struct nbd_session *session);
+void nbd_session_secured(struct nbd_session *session);
 
 /* Where the next received bytes should go: at least one byte of room, or NULL when the session wants no more input now (too
  * much in flight or unsent, or ended): ask again after nbd_session_done and nbd_session_sent. The room is the host's until

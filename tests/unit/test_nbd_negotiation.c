@@ -114,7 +114,7 @@ static void abort_is_acknowledged(struct client *client)
 
 static void what_is_not_offered_is_refused(struct client *client)
 {
-	static const uint32_t options[] = { NBD_OPT_STARTTLS, 4, 12, 99, 0, 0xffffffff };
+	static const uint32_t options[] = { 4, 12, 99, 0, 0xffffffff };
 
 	for (uint32_t i = 0; i < sizeof options / sizeof options[0]; i++) {
 		client_option(client, options[i], "some data", i);
@@ -556,9 +556,143 @@ static void test_abandoned_at_any_byte(void **state)
 	}
 }
 
+/* --- STARTTLS; TLS itself is below the session --- */
+
+static void begin_tls(struct client *client, enum nbd_tls mode, size_t slice)
+{
+	client_init(client, slice);
+	nbd_session_offer_tls(client->session, mode);
+	client_hello(client, BOTH_FLAGS);
+}
+
+static void expect_upgrading(struct client *client)
+{
+	size_t room;
+	uint32_t size;
+
+	client_option(client, NBD_OPT_STARTTLS, NULL, 0);
+	expect_option_reply(client, NBD_OPT_STARTTLS, NBD_REP_ACK, &size);
+	assert_int_equal(size, 0);
+	expect_nothing(client);
+	assert_true(nbd_session_upgrading(client->session));
+	assert_null(nbd_session_want(client->session, &room));
+}
+
+static void test_tls_off(void **state)
+{
+	struct client client;
+
+	(void)state;
+	client_init(&client, 64);
+	client_hello(&client, BOTH_FLAGS);
+	client_option(&client, NBD_OPT_STARTTLS, NULL, 0);
+	expect_refused(&client, NBD_OPT_STARTTLS, NBD_REP_ERR_POLICY);
+	assert_false(nbd_session_upgrading(client.session));
+	expect_alive(&client);
+	client_fini(&client);
+}
+
+static void test_tls_required(void **state)
+{
+	static const uint32_t options[] = { NBD_OPT_LIST, NBD_OPT_INFO, NBD_OPT_GO, NBD_OPT_STRUCTURED_REPLY,
+					    NBD_OPT_LIST_META_CONTEXT, NBD_OPT_SET_META_CONTEXT, NBD_OPT_EXTENDED_HEADERS,
+					    4, 99, 0xffffffff };
+	uint8_t *much = memory_new(1, 60000);
+
+	(void)state;
+	for (size_t i = 0; i < SLICES; i++) {
+		struct client client;
+
+		begin_tls(&client, NBD_TLS_REQUIRED, slices[i]);
+		for (uint32_t j = 0; j < sizeof options / sizeof options[0]; j++) {
+			client_option(&client, options[j], "some data", j);
+			expect_refused(&client, options[j], NBD_REP_ERR_TLS_REQD);
+		}
+		client_option(&client, NBD_OPT_LIST, much, 60000);
+		expect_refused(&client, NBD_OPT_LIST, NBD_REP_ERR_TLS_REQD);
+		client_option(&client, NBD_OPT_STARTTLS, "x", 1);
+		expect_refused(&client, NBD_OPT_STARTTLS, NBD_REP_ERR_INVALID);
+		expect_upgrading(&client);
+		nbd_session_secured(client.session);
+		expect_alive(&client);
+		client_option(&client, NBD_OPT_STARTTLS, NULL, 0);
+		expect_refused(&client, NBD_OPT_STARTTLS, NBD_REP_ERR_INVALID);
+		client_fini(&client);
+		begin_tls(&client, NBD_TLS_REQUIRED, slices[i]);
+		client_option(&client, NBD_OPT_EXPORT_NAME, EXPORT_NAME, (uint32_t)strlen(EXPORT_NAME));
+		expect_nothing(&client);
+		expect_ended(&client, "asked for an export without TLS");
+		client_fini(&client);
+		begin_tls(&client, NBD_TLS_REQUIRED, slices[i]);
+		abort_is_acknowledged(&client);
+		client_fini(&client);
+	}
+	free(much);
+}
+
+/* What was agreed on in the clear does not hold: the flags say so, and extended headers can be asked for anew. */
+static void test_tls_forgets_headers(void **state)
+{
+	static const uint8_t data[] = "\0\0\0\5" EXPORT_NAME "\0\0";
+	const uint8_t *info;
+	struct client client;
+	uint32_t size;
+
+	(void)state;
+	begin_tls(&client, NBD_TLS_ALLOWED, 64);
+	client_option(&client, NBD_OPT_EXTENDED_HEADERS, NULL, 0);
+	expect_option_reply(&client, NBD_OPT_EXTENDED_HEADERS, NBD_REP_ACK, &size);
+	expect_upgrading(&client);
+	nbd_session_secured(client.session);
+	client_option(&client, NBD_OPT_INFO, data, sizeof data - 1);
+	info = expect_option_reply(&client, NBD_OPT_INFO, NBD_REP_INFO, &size);
+	assert_int_equal(get_be16(info + 10), FLAGS_WRITABLE);
+	expect_option_reply(&client, NBD_OPT_INFO, NBD_REP_ACK, &size);
+	extended_headers(&client);
+	client_fini(&client);
+}
+
+static void test_tls_forgets_contexts(void **state)
+{
+	struct client client;
+
+	(void)state;
+	begin_tls(&client, NBD_TLS_ALLOWED, 64);
+	expect_alive(&client);
+	client_choose_allocation(&client);
+	expect_upgrading(&client);
+	nbd_session_secured(client.session);
+	chosen_by_nobody(&client);
+	client_fini(&client);
+}
+
+/* An option behind STARTTLS in the same bytes is neither answered nor kept for later. */
+static void test_tls_injection(void **state)
+{
+	static const char bytes[] = "IHAVEOPT\0\0\0\5\0\0\0\0" "IHAVEOPT\0\0\0\3\0\0\0\0";
+
+	(void)state;
+	for (int mode = NBD_TLS_ALLOWED; mode <= NBD_TLS_REQUIRED; mode++) {
+		for (size_t extra = 1; extra <= 16; extra++) {
+			struct client client;
+
+			begin_tls(&client, (enum nbd_tls)mode, 1u << 20);
+			client_feed(&client, bytes, 16 + extra);
+			expect_nothing(&client);
+			expect_ended(&client, "bytes in the clear after STARTTLS");
+			client_fini(&client);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_tls_off),
+		cmocka_unit_test(test_tls_required),
+		cmocka_unit_test(test_tls_forgets_headers),
+		cmocka_unit_test(test_tls_forgets_contexts),
+		cmocka_unit_test(test_tls_injection),
 		cmocka_unit_test(test_go_with_all_kinds),
 		cmocka_unit_test(test_info_does_not_choose),
 		cmocka_unit_test(test_list_names_all),
