@@ -15,6 +15,7 @@
 
 #include "base/memory.h"
 #include "daemon/config_value.h"
+#include "daemon/small_file.h"
 
 #define API_LISTEN "127.0.0.1:8650"
 #define SECTION_MAX 49 /* characters that inih keeps of a section's or key's name */
@@ -52,6 +53,11 @@ static const struct config_key keys[] = {
 	SITE("nbd", "clients", config_value_number, nbd_limits.clients, 1, 100000),
 	SITE("nbd", "memory", config_value_size, nbd_limits.memory, 64 * MIB, TIB),
 	SITE("nbd", "wait_s", config_value_number, nbd_limits.wait_s, 1, 30),
+	SITE("nbd", "tls", config_value_tls, nbd_tls, 0, 0),
+	SITE("nbd", "tls_certificate", config_value_path, tls_certificate, 0, 0),
+	SITE("nbd", "tls_key", config_value_path, tls_key, 0, 0),
+	SITE("nbd", "tls_ca", config_value_path, tls_ca, 0, 0),
+	SITE("nbd", "tls_psk", config_value_path, tls_psk, 0, 0),
 	SITE("link", "listen", config_value_tcp_or_none, link_listen, 0, 0),
 	SITE("limits", "kept_bytes", config_value_size, limits.kept_bytes_max, MIB, TIB),
 	SITE("limits", "window_bytes", config_value_size, limits.window_bytes_max, MIB, TIB),
@@ -262,31 +268,6 @@ int config_parse(struct config *config, const char *file, const char *text, size
 
 /* --- files --- */
 
-/* Reads a whole small file; the text ends with a zero byte that is not counted. */
-static int file_read(const char *path, size_t max, char **out_text, size_t *out_size, struct stat *out_status,
-		     struct error *error)
-{
-	FILE *stream = fopen(path, "re");
-	AUTO_FREE char *text = NULL;
-	size_t size;
-	int code = 0;
-
-	if (stream == NULL)
-		return error_set_errno(error, -errno, "cannot read %s", path);
-	text = memory_new(max + 2, 1);
-	size = fread(text, 1, max + 1, stream);
-	if (ferror(stream) || fstat(fileno(stream), out_status) < 0)
-		code = error_set_errno(error, -(errno != 0 ? errno : EIO), "cannot read %s", path);
-	else if (size > max)
-		code = error_set(error, -EFBIG, "%s is longer than %zu bytes", path, max);
-	fclose(stream);
-	if (code < 0)
-		return code;
-	*out_text = steal(text);
-	*out_size = size;
-	return 0;
-}
-
 static int peer_read_secret(const char *file, struct config_peer *peer, struct error *error)
 {
 	AUTO_FREE char *text = NULL;
@@ -295,7 +276,7 @@ static int peer_read_secret(const char *file, struct config_peer *peer, struct e
 	struct error why;
 	int code;
 
-	code = file_read(peer->secret_file, CONFIG_SECRET_SIZE, &text, &size, &status, &why);
+	code = small_file_read(peer->secret_file, CONFIG_SECRET_SIZE, &text, &size, &status, &why);
 	if (code == 0 && text != NULL) {
 		text[strcspn(text, "\r\n")] = '\0';
 		code = config_value_secret(&(struct config_value){ .text = text, .target = peer->secret,
@@ -317,7 +298,7 @@ int config_read(struct config *config, const char *file, struct error *error)
 	AUTO_FREE char *text = NULL;
 	struct stat status = { 0 };
 	size_t size = 0;
-	int code = file_read(file, CONFIG_FILE_MAX, &text, &size, &status, error);
+	int code = small_file_read(file, CONFIG_FILE_MAX, &text, &size, &status, error);
 
 	if (code == 0)
 		code = config_parse(config, file, text, size, error);
@@ -361,11 +342,26 @@ static int config_check_api(struct config *config, const char *file, struct erro
 	return 0;
 }
 
+static int config_check_tls(const struct config *config, const char *file, struct error *error)
+{
+	const char *problem = NULL;
+
+	if (config->nbd_tls == NBD_TLS_OFF)
+		return 0;
+	if ((config->tls_certificate[0] == '\0') != (config->tls_key[0] == '\0'))
+		problem = "tls_certificate and tls_key go together: give both";
+	else if (config->tls_certificate[0] == '\0' && config->tls_psk[0] == '\0')
+		problem = "tls needs tls_certificate and tls_key, or tls_psk, or all three";
+	else if (config->tls_ca[0] != '\0' && config->tls_certificate[0] == '\0')
+		problem = "tls_ca is for clients' certificates, which need tls_certificate and tls_key";
+	return problem == NULL ? 0 : error_set(error, -EINVAL, "%s: [nbd] %s", file, problem);
+}
+
 int config_check(struct config *config, const char *file, struct error *error)
 {
 	const char *name = file == NULL ? "offsite.conf" : file;
 
-	if (config_check_api(config, name, error) < 0)
+	if (config_check_api(config, name, error) < 0 || config_check_tls(config, name, error) < 0)
 		return error->code;
 	for (size_t i = 0; i < config->peer_count; i++) {
 		int code = config_check_peer(config, name, &config->peers[i], error);

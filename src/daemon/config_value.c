@@ -124,6 +124,19 @@ int config_value_level(const struct config_value *value, struct error *error)
 	return error_set(error, -EINVAL, "\"%.*s\" is not a level: error, warning, info or debug", SHOWN, value->text);
 }
 
+int config_value_tls(const struct config_value *value, struct error *error)
+{
+	static const char *const names[] = { [NBD_TLS_OFF] = "off", [NBD_TLS_ALLOWED] = "allowed", [NBD_TLS_REQUIRED] = "required" };
+
+	for (size_t mode = 0; mode < sizeof(names) / sizeof(names[0]); mode++) {
+		if (strcmp(value->text, names[mode]) == 0) {
+			*(enum nbd_tls *)value->target = (enum nbd_tls)mode;
+			return 0;
+		}
+	}
+	return error_set(error, -EINVAL, "\"%.*s\" is not off, allowed or required", SHOWN, value->text);
+}
+
 int config_parse_size(const char *text, uint64_t *out_bytes)
 {
 	static const char suffixes[] = "KMGT";

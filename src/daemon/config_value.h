@@ -25,6 +25,7 @@ int config_value_url(const struct config_value *value, struct error *error);    
 int config_value_tcp(const struct config_value *value, struct error *error);     /* tcp:HOST:PORT */
 int config_value_tcp_or_none(const struct config_value *value, struct error *error);
 int config_value_level(const struct config_value *value, struct error *error);   /* enum log_level */
+int config_value_tls(const struct config_value *value, struct error *error);     /* enum nbd_tls */
 int config_value_size(const struct config_value *value, struct error *error);    /* uint64_t */
 int config_value_number(const struct config_value *value, struct error *error);  /* uint32_t */
 int config_value_secret(const struct config_value *value, struct error *error);

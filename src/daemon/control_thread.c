@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -127,7 +128,9 @@ int control_thread_run(struct control_thread *thread, struct error *error)
 		if (fds[1].revents != 0) {
 			int number = signal_take(thread->signal_fd);
 
-			if (number > 0)
+			if (number == SIGHUP)
+				thread->on_reload(thread->data);
+			else if (number > 0)
 				return number;
 		}
 	}

@@ -20,10 +20,11 @@ struct control_thread {
 	struct control *control;
 	struct huawei *huawei; /* whose jobs are looked at */
 	const struct doors *doors;
-	int signal_fd;        /* readable when the daemon shall end */
+	int signal_fd;        /* readable when there is a signal */
 	uint64_t outstanding; /* commands sent to the shard and not answered yet */
 	bool ready;           /* what the catalog holds has been opened, and users were told */
 	void (*on_ready)(void *data);
+	void (*on_reload)(void *data); /* SIGHUP: files may have changed */
 	void *data;
 };
 

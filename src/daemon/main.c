@@ -37,6 +37,8 @@
 #include "daemon/notify.h"
 #include "daemon/options.h"
 #include "daemon/shard.h"
+#include "daemon/tls_files.h"
+#include "tls/credentials.h"
 
 #define STOP_LIMIT_MS 10000 /* then the process ends as if killed, which is safe */
 #define RPO_S_DEFAULT 900   /* the cloud's */
@@ -47,6 +49,7 @@ struct daemon {
 	struct config config;
 	struct data_folder folder;
 	char run_directory[CONFIG_PATH_SIZE];
+	struct tls_credentials *tls; /* NULL when it is off */
 	struct catalog *catalog;
 	struct auth *auth;
 	struct mailbox *mailbox;
@@ -80,7 +83,15 @@ static int daemon_configure(struct daemon *daemon, const struct options *options
 		memcpy(daemon->config.directory, options->directory, sizeof(daemon->config.directory));
 	if (code == 0)
 		code = config_check(&daemon->config, file, error);
+	if (code == 0)
+		code = tls_files_load(&daemon->config, &daemon->tls, error);
 	return code;
+}
+
+static void daemon_forget_configuration(struct daemon *daemon)
+{
+	tls_credentials_unref(daemon->tls);
+	config_fini(&daemon->config);
 }
 
 /* --- signals and limits --- */
@@ -145,14 +156,15 @@ static void endpoint_write(const char *listen, const char *scheme, const char *t
 static void nbd_uris_write(const struct daemon *daemon, char uris[2][256])
 {
 	const char *address = shard_nbd_address(daemon->shard), *path = shard_nbd_unix(daemon->shard);
+	bool secure = daemon->config.nbd_tls == NBD_TLS_REQUIRED;
 	char socket[224];
 
 	uris[0][0] = uris[1][0] = '\0';
 	if (address[0] != '\0')
-		endpoint_write(address + strlen("tcp:"), "nbd", "/{disk}", uris[0], sizeof(uris[0]));
+		endpoint_write(address + strlen("tcp:"), secure ? "nbds" : "nbd", "/{disk}", uris[0], sizeof(uris[0]));
 	if (path[0] != '\0') {
 		uri_escape(path, socket, sizeof(socket));
-		snprintf(uris[1], sizeof(uris[1]), "nbd+unix:///{disk}?socket=%s", socket);
+		snprintf(uris[1], sizeof(uris[1]), "%s+unix:///{disk}?socket=%s", secure ? "nbds" : "nbd", socket);
 	}
 }
 
@@ -175,6 +187,7 @@ static int daemon_open_shard(struct daemon *daemon, struct error *error)
 		.directory = daemon->folder.path,
 		.run_directory = daemon->run_directory,
 		.given_sockets = activation_take(),
+		.tls = daemon->tls,
 	};
 	int code = mailbox_new(&daemon->mailbox, error);
 
@@ -312,6 +325,22 @@ static void daemon_on_ready(void *data)
 	notify_send("READY=1");
 }
 
+/* Certificates are renewed while disks are in use. Bad files change nothing. */
+static void daemon_on_reload(void *data)
+{
+	struct daemon *daemon = data;
+	struct tls_credentials *fresh;
+	struct error error = { 0 };
+
+	if (tls_files_load(&daemon->config, &fresh, &error) < 0) {
+		log_event(LOG_ERROR, "tls.not_reloaded", "reason=\"%s\"", error.text);
+		return;
+	}
+	if (fresh != NULL)
+		shard_set_tls(daemon->shard, daemon->config.nbd_tls, fresh);
+	log_event(LOG_INFO, "tls.reloaded", "tls=%s", fresh == NULL ? "off" : "on");
+}
+
 /* In the reverse order of daemon_open; parts that were never opened are skipped. -ETIMEDOUT: the shard still runs. */
 static int daemon_close(struct daemon *daemon)
 {
@@ -338,7 +367,7 @@ static int daemon_close(struct daemon *daemon)
 	if (daemon->catalog != NULL)
 		catalog_close(daemon->catalog);
 	data_folder_fini(&daemon->folder);
-	config_fini(&daemon->config);
+	daemon_forget_configuration(daemon);
 	if (daemon->thread.signal_fd >= 0)
 		close(daemon->thread.signal_fd);
 	return 0;
@@ -351,6 +380,7 @@ static int daemon_run(struct daemon *daemon)
 	int number;
 
 	daemon->thread.on_ready = daemon_on_ready;
+	daemon->thread.on_reload = daemon_on_reload;
 	daemon->thread.data = daemon;
 	if (daemon_open(daemon, &error) < 0) {
 		daemon_close(daemon);
@@ -385,17 +415,17 @@ int main(int count, char **arguments)
 	if (action == OPTIONS_WRONG)
 		return EXIT_CONFIGURATION;
 	if (daemon_configure(&daemon, &options, &error) < 0) {
-		config_fini(&daemon.config);
+		daemon_forget_configuration(&daemon);
 		return say(&error, EXIT_CONFIGURATION);
 	}
 	if (action == OPTIONS_CHECK) {
 		printf("%s is good\n", options.config[0] == '\0' ? "the configuration (all defaults)" : options.config);
-		config_fini(&daemon.config);
+		daemon_forget_configuration(&daemon);
 		return fflush(stdout) == 0 ? EXIT_STOPPED : EXIT_FAILED;
 	}
 	daemon_log_open(daemon.config.log);
 	if (daemon_open_signals(&daemon, &error) < 0) {
-		config_fini(&daemon.config);
+		daemon_forget_configuration(&daemon);
 		return say(&error, EXIT_FAILED);
 	}
 	return daemon_run(&daemon);

@@ -1,4 +1,5 @@
-/* A client is a socket, a session, and the requests of it that a disk carries out.
+/* A client is a socket, a session, and the requests of it that a disk carries out. When it asks for TLS, the socket becomes a
+ * secure one, which is used in the same way; a session that has seen bytes in the clear after asking has ended before that.
  *
  * Life: nothing frees a client but client_free_when_done, which waits until the socket is closed (gone) and nothing refers to
  * the client any more: no receive, send or wake is under way and no request is in a disk. client_drop begins the end.
@@ -13,8 +14,8 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/span.h"
+#include "daemon/secure_socket.h"
 #include "disk/disk.h"
-#include "nbd/session.h"
 
 #define SECOND_NS UINT64_C(1000000000)
 #define LAST_WORDS_NS (10 * SECOND_NS) /* a client that does not take the last replies by then is disconnected */
@@ -36,10 +37,12 @@ struct nbd_client {
 	struct list entry;
 	struct nbd_server *server;
 	uint64_t number; /* for the log */
-	struct env_socket *socket;
+	struct env_socket *socket;    /* NULL once secure */
+	struct secure_socket *secure; /* NULL without TLS */
 	struct nbd_session *session;
 	struct nbd_server_export *export; /* once chosen */
 	bool receiving, sending, waking; /* calls to env that have not completed */
+	bool parting;                    /* a client with TLS was told that nothing follows */
 	bool gone;                       /* the socket is closed */
 	struct env_io receive_io, send_io, wake_io;
 	struct iovec iov[OUTPUT_IOV];
@@ -79,15 +82,26 @@ static void client_drop(struct nbd_client *client, const char *reason)
 	client->gone = true;
 	nbd_session_abandon(client->session, reason);
 	env_timer_stop(client->server->env, &client->timer);
-	env_socket_close(client->socket);
 	log_event(LOG_INFO, "nbd.disconnected", "client=%llu export=%s reason=\"%s\"", (unsigned long long)client->number,
 		  client->export == NULL ? "-" : disk_id(client->export->disk), nbd_session_reason(client->session));
+	if (client->secure != NULL)
+		secure_socket_close(client->secure); /* the reason may have been its own */
+	else
+		env_socket_close(client->socket);
 	client_free_when_done(client);
 }
 
 static void client_start_timer(struct nbd_client *client, uint64_t after_ns)
 {
 	env_timer_start(client->server->env, &client->timer, env_now_ns(client->server->env) + after_ns);
+}
+
+/* Why the stream does not go on. */
+static const char *client_broken(const struct nbd_client *client)
+{
+	bool known = client->secure != NULL && secure_socket_reason(client->secure)[0] != '\0';
+
+	return known ? secure_socket_reason(client->secure) : "the connection broke";
 }
 
 static void on_late(struct env_timer *timer)
@@ -106,7 +120,7 @@ static void on_received(struct env_io *io, int result)
 		return;
 	}
 	if (result <= 0) {
-		client_drop(client, result == 0 ? "the client closed the connection" : "the connection broke");
+		client_drop(client, result == 0 ? "the client closed the connection" : client_broken(client));
 		return;
 	}
 	nbd_session_input(client->session, (size_t)result);
@@ -125,7 +139,10 @@ static void client_receive(struct nbd_client *client)
 		return;
 	client->receiving = true;
 	client->receive_io = (struct env_io){ .on_done = on_received, .data = client };
-	env_socket_receive(client->socket, &client->receive_io, room, size);
+	if (client->secure != NULL)
+		secure_socket_receive(client->secure, &client->receive_io, room, size);
+	else
+		env_socket_receive(client->socket, &client->receive_io, room, size);
 }
 
 static void on_sent(struct env_io *io, int result)
@@ -139,10 +156,11 @@ static void on_sent(struct env_io *io, int result)
 		return;
 	}
 	if (result < 0) {
-		client_drop(client, "the connection broke");
+		client_drop(client, client_broken(client));
 		return;
 	}
-	nbd_session_sent(client->session, client->sending_bytes);
+	if (!client->parting)
+		nbd_session_sent(client->session, client->sending_bytes);
 	client_go_on(client);
 }
 
@@ -165,16 +183,70 @@ static void client_send(struct nbd_client *client)
 	}
 	client->sending = true;
 	client->send_io = (struct env_io){ .on_done = on_sent, .data = client };
-	env_socket_send(client->socket, &client->send_io, client->iov, count);
+	if (client->secure != NULL)
+		secure_socket_send(client->secure, &client->send_io, client->iov, count);
+	else
+		env_socket_send(client->socket, &client->send_io, client->iov, count);
 }
 
-/* Starts what can be started: a send, a receive; or ends a client that has nothing left to say. */
+/* --- TLS --- */
+
+static void on_secured(struct env_io *io, int result)
+{
+	struct nbd_client *client = io->data;
+
+	client->receiving = false;
+	if (client->gone) {
+		client_free_when_done(client);
+		return;
+	}
+	if (result < 0) {
+		client_drop(client, client_broken(client));
+		return;
+	}
+	log_event(LOG_INFO, "nbd.secured", "client=%llu tls=%s", (unsigned long long)client->number,
+		  secure_socket_kind(client->secure));
+	nbd_session_secured(client->session);
+	client_go_on(client);
+}
+
+/* The session has said all it had to say in the clear, and neither sends nor receives. */
+static void client_secure(struct nbd_client *client)
+{
+	client->secure = secure_socket_new(client->server->env, client->socket, client->server->credentials);
+	if (client->secure == NULL) {
+		client_drop(client, "out of memory for TLS");
+		return;
+	}
+	client->socket = NULL;
+	client->receiving = true;
+	client->receive_io = (struct env_io){ .on_done = on_secured, .data = client };
+	secure_socket_handshake(client->secure, &client->receive_io);
+}
+
+/* The session has ended and has nothing left to say: ends the client, one with TLS after it was told so. */
+static void client_part(struct nbd_client *client)
+{
+	if (client->secure == NULL || client->parting) {
+		client_drop(client, "");
+		return;
+	}
+	client->parting = client->sending = true;
+	client->send_io = (struct env_io){ .on_done = on_sent, .data = client };
+	secure_socket_end(client->secure, &client->send_io);
+}
+
+/* Starts what can be started: a send, a receive, TLS; or ends a client that has nothing left to say. */
 static void client_go_on(struct nbd_client *client)
 {
 	client_send(client);
 	client_receive(client);
-	if (nbd_session_ended(client->session) && !client->sending && nbd_session_in_flight(client->session) == 0)
-		client_drop(client, "");
+	if (client->sending)
+		return;
+	if (nbd_session_upgrading(client->session) && !client->receiving)
+		client_secure(client);
+	else if (nbd_session_ended(client->session) && nbd_session_in_flight(client->session) == 0)
+		client_part(client);
 }
 
 /* --- what a session asks for --- */
@@ -369,6 +441,7 @@ void nbd_client_new(struct nbd_server *server, struct env_socket *socket)
 	list_append(&server->clients, &client->entry);
 	server->client_count++;
 	client->session = nbd_session_new(&host, client, &server->budget);
+	nbd_session_offer_tls(client->session, server->tls);
 	client_start_timer(client, server->limits.wait_s * SECOND_NS);
 	client_go_on(client);
 }

@@ -15,6 +15,7 @@
 
 struct disk;
 struct nbd_client;
+struct tls_credentials;
 
 #define NBD_LISTENERS_MAX 8u
 #define NBD_LOOKS 4u /* at each client, within the time it has */
@@ -29,6 +30,8 @@ struct nbd_server {
 	struct env_timer looks;
 	unsigned client_count;
 	uint64_t clients_ever;
+	enum nbd_tls tls;
+	struct tls_credentials *credentials; /* of clients that ask for TLS from now on; NULL when it is off */
 	bool refusing; /* the limit is reached, and was logged */
 	bool stopping;
 	void (*on_stopped)(void *data);

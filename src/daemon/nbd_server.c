@@ -12,6 +12,7 @@
 #include "base/memory.h"
 #include "daemon/nbd_client.h"
 #include "disk/disk.h"
+#include "tls/credentials.h"
 
 #define SECOND_NS UINT64_C(1000000000)
 
@@ -144,6 +145,15 @@ struct nbd_server *nbd_server_new(struct env *env, const struct nbd_server_limit
 	return server;
 }
 
+void nbd_server_set_tls(struct nbd_server *server, enum nbd_tls mode, struct tls_credentials *credentials)
+{
+	if (credentials != NULL)
+		tls_credentials_ref(credentials);
+	tls_credentials_unref(server->credentials);
+	server->tls = mode;
+	server->credentials = credentials;
+}
+
 int nbd_server_listen(struct nbd_server *server, const char *address, struct error *error)
 {
 	int result;
@@ -211,5 +221,6 @@ void nbd_server_free(struct nbd_server *server)
 	server_close_listeners(server);
 	list_for_each(entry, &server->exports)
 		free(container_of(entry, struct nbd_server_export, entry));
+	tls_credentials_unref(server->credentials);
 	free(server);
 }

@@ -8,10 +8,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "nbd/session.h"
+
 struct disk;
 struct env;
 struct error;
 struct nbd_server;
+struct tls_credentials;
 
 struct nbd_server_limits {
 	uint32_t clients;
@@ -21,6 +24,9 @@ struct nbd_server_limits {
 
 /* Gives the server. */
 struct nbd_server *nbd_server_new(struct env *env, const struct nbd_server_limits *limits);
+/* For clients that connect from now on; keeps a reference to the credentials, which are NULL when TLS is off. Those that are
+ * connected keep what they have. */
+void nbd_server_set_tls(struct nbd_server *server, enum nbd_tls mode, struct tls_credentials *credentials);
 /* Listens on one more address ("tcp:HOST:PORT", "unix:/path"). */
 int nbd_server_listen(struct nbd_server *server, const char *address, struct error *error);
 /* The address as bound of the listener of rank `index`; "" past the last. Borrows. */

@@ -25,7 +25,8 @@ static const char help[] =
 	"\n"
 	"\"offsited --dir DIR\" alone starts a useful site on loopback: API on 127.0.0.1:8650, NBD on 127.0.0.1:10809 and\n"
 	"DIR/nbd.sock, peers on 127.0.0.1:8651. DIR/credentials holds the access key; \"offsite --dir DIR\" finds it there.\n"
-	"Signals: SIGTERM and SIGINT stop cleanly; SIGKILL loses nothing that was promised.\n"
+	"Signals: SIGTERM and SIGINT stop cleanly; SIGHUP reads certificates and keys anew; SIGKILL loses nothing that was\n"
+	"promised.\n"
 	"Exit status: 0 stopped as asked, 1 could not start or run, 2 wrong command line or configuration.\n";
 
 /* The path from the root: the working folder may be another when it is used. */

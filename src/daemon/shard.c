@@ -20,6 +20,7 @@
 #include "env/env.h"
 #include "env/uring/loop.h"
 #include "repl/engine.h"
+#include "tls/credentials.h"
 
 struct shard {
 	pthread_t thread;
@@ -165,6 +166,7 @@ static int shard_open(struct shard *shard, struct error *error)
 	if (code < 0)
 		return code;
 	shard->core.nbd = nbd_server_new(shard->core.env, &shard->options->config->nbd_limits);
+	nbd_server_set_tls(shard->core.nbd, shard->options->config->nbd_tls, shard->options->tls);
 	return shard_listen_nbd(shard, error);
 }
 
@@ -283,6 +285,30 @@ static void shard_on_posted(void *data)
 void shard_send(struct shard *shard, const struct shard_command *command)
 {
 	loop_post(shard->core.env, shard_on_posted, shard_work_new(&shard->core, command));
+}
+
+/* On its way to the shard's thread. */
+struct tls_change {
+	struct shard *shard;
+	enum nbd_tls mode;
+	struct tls_credentials *credentials;
+};
+
+static void shard_on_tls(void *data)
+{
+	struct tls_change *change = data;
+
+	nbd_server_set_tls(change->shard->core.nbd, change->mode, change->credentials);
+	tls_credentials_unref(change->credentials); /* the server has its own reference */
+	free(change);
+}
+
+void shard_set_tls(struct shard *shard, enum nbd_tls mode, struct tls_credentials *credentials)
+{
+	struct tls_change *change = memory_new(1, sizeof(*change));
+
+	*change = (struct tls_change){ shard, mode, credentials };
+	loop_post(shard->core.env, shard_on_tls, change);
 }
 
 /* --- the end --- */

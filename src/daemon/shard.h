@@ -8,16 +8,19 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "nbd/session.h"
 
 struct config;
 struct mailbox;
 struct shard;
 struct shard_command;
+struct tls_credentials;
 
 struct shard_options {
 	const struct config *config;  /* borrowed until shard_start returns */
 	const char *directory;        /* the data folder; borrowed until shard_start returns, as is the next */
 	const char *run_directory;    /* on tmpfs */
+	struct tls_credentials *tls;  /* for NBD, NULL when TLS is off; used by the shard's thread alone until it has stopped */
 	struct mailbox *mailbox;      /* borrowed until the shard has stopped */
 	unsigned given_sockets;       /* for NBD, of systemd (daemon/activation.h): instead of those of the configuration */
 };
@@ -27,6 +30,9 @@ int shard_start(const struct shard_options *options, struct shard **out_shard, s
 
 /* Any thread; never blocks. Copies the command. Not after shard_stop. */
 void shard_send(struct shard *shard, const struct shard_command *command);
+
+/* For NBD clients that connect from now on. Any thread; takes the credentials. Not after shard_stop. */
+void shard_set_tls(struct shard *shard, enum nbd_tls mode, struct tls_credentials *credentials);
 
 /* Addresses as bound, "" when not listening there. Borrows. */
 const char *shard_nbd_address(const struct shard *shard);

@@ -168,6 +168,33 @@ static void test_doors(void **state)
 	}
 }
 
+static void test_tls(void **state)
+{
+	struct config config;
+
+	(void)state;
+	assert_string_equal(parse(&config, ""), "");
+	assert_int_equal(config.nbd_tls, NBD_TLS_OFF);
+	config_fini(&config);
+	assert_string_equal(parse(&config, "[nbd]\ntls=required\ntls_certificate=c.pem\ntls_key=/k.pem\ntls_ca=ca.pem\n"
+				  "tls_psk=p\n"), "");
+	assert_int_equal(config.nbd_tls, NBD_TLS_REQUIRED);
+	assert_string_equal(config.tls_certificate, "/etc/c.pem");
+	assert_string_equal(config.tls_key, "/k.pem");
+	assert_string_equal(config.tls_ca, "/etc/ca.pem");
+	assert_string_equal(config.tls_psk, "/etc/p");
+	config_fini(&config);
+	assert_string_equal(parse(&config, "[nbd]\ntls=off\ntls_ca=ca.pem\n"), ""); /* switched off for a while */
+	config_fini(&config);
+	assert_refused("[nbd]\ntls=yes\n", "/etc/offsite.conf:2: tls: \"yes\" is not off, allowed or required");
+	assert_refused("[nbd]\ntls=allowed\n",
+		       "/etc/offsite.conf: [nbd] tls needs tls_certificate and tls_key, or tls_psk, or all three");
+	assert_refused("[nbd]\ntls=allowed\ntls_key=k\n",
+		       "/etc/offsite.conf: [nbd] tls_certificate and tls_key go together: give both");
+	assert_refused("[nbd]\ntls=allowed\ntls_psk=p\ntls_ca=a\n",
+		       "/etc/offsite.conf: [nbd] tls_ca is for clients' certificates, which need tls_certificate and tls_key");
+}
+
 static void test_refused_peers(void **state)
 {
 	(void)state;
@@ -352,7 +379,8 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults), cmocka_unit_test(test_everything), cmocka_unit_test(test_refused_keys),
-		cmocka_unit_test(test_refused_values), cmocka_unit_test(test_doors), cmocka_unit_test(test_refused_peers),
+		cmocka_unit_test(test_refused_values), cmocka_unit_test(test_doors), cmocka_unit_test(test_tls),
+		cmocka_unit_test(test_refused_peers),
 		cmocka_unit_test(test_long_and_binary), cmocka_unit_test(test_damaged), cmocka_unit_test(test_no_data),
 		cmocka_unit_test(test_files), cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_example_shows_the_defaults),
