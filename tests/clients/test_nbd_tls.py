@@ -333,6 +333,23 @@ def test_a_client_that_vanishes_in_a_large_read_is_forgotten(serve):
     disk.site.wait_log("nbd.disconnected", begin)
 
 
+def test_a_stop_ends_clients_with_tls(keys, tmp_path):
+    """One that reads nothing of what it asked for, one that is idle, one in its handshake."""
+    site = Site(tmp_path / "site", extra=tls_settings(keys, "required"))
+    try:
+        disk = site.start().disk(SIZE)
+        with Secure(site) as greedy, Secure(site) as idle, Raw(site) as stalled:
+            for raw in (greedy, idle):
+                raw.go(disk.id)
+            for _ in range(8):
+                greedy.request(0, 0, 8 * MIB)
+            stalled.option(STARTTLS)
+            assert stalled.reply(STARTTLS) == (ACK, b"")
+            site.stop()
+    finally:
+        site.close()
+
+
 # --- data
 
 
