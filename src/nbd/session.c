@@ -21,7 +21,7 @@ struct nbd_session *nbd_session_new(const struct nbd_host *ops, void *host, stru
 	session->host = host;
 	session->budget = budget;
 	session->reason = "";
-	session->input = memory_new(1, INPUT_SIZE);
+	session->input = memory_resize(NULL, INPUT_SIZE, 1); /* not zeroed: an idle connection touches a page of it */
 	list_init(&session->output);
 	list_init(&session->idle);
 	negotiation_greet(session);
