@@ -60,6 +60,14 @@ static int on_pull_timeout(gnutls_transport_ptr_t data, unsigned limit_ms)
 	return session->filled > session->taken;
 }
 
+static void output_reserve(struct output *output, size_t room)
+{
+	if (room <= output->room)
+		return;
+	output->room = room < OUTPUT_ROOM_MAX / 2 ? 2 * room : OUTPUT_ROOM_MAX;
+	output->bytes = memory_resize(output->bytes, output->room, 1);
+}
+
 static ssize_t on_push(gnutls_transport_ptr_t data, const void *buffer, size_t size)
 {
 	struct tls_session *session = data;
@@ -69,10 +77,7 @@ static ssize_t on_push(gnutls_transport_ptr_t data, const void *buffer, size_t s
 		gnutls_transport_set_errno(session->gnutls, EMSGSIZE);
 		return -1;
 	}
-	if (output->size + size > output->room) {
-		output->room = output->size + size < OUTPUT_ROOM_MAX / 2 ? 2 * (output->size + size) : OUTPUT_ROOM_MAX;
-		output->bytes = memory_resize(output->bytes, output->room, 1);
-	}
+	output_reserve(output, output->size + size);
 	memcpy(output->bytes + output->size, buffer, size);
 	output->size += size;
 	return (ssize_t)size;
@@ -168,7 +173,8 @@ uint8_t *tls_session_output(struct tls_session *session, size_t *out_size)
 
 void tls_session_sent(struct tls_session *session)
 {
-	session->shown.size = 0;
+	free(session->shown.bytes); /* an idle connection holds none */
+	session->shown = (struct output){ 0 };
 }
 
 /* --- plaintext --- */
