@@ -452,7 +452,8 @@ struct nbd_client *nbd_client_of(struct list *entry)
 }
 
 /* Nothing is done for it a request: two counters that moved, or did not. A client that has asked for nothing may be silent for
- * ever; one whose machine is gone is found out by the keepalive of its connection (env/uring/socket.c). */
+ * ever, and so may one in the middle of a TLS record, of which nothing is held for it yet; one whose machine is gone is found
+ * out by the keepalive of its connection (env/uring/socket.c). */
 void nbd_client_look(struct nbd_client *client)
 {
 	bool awaited = client->sending || nbd_session_awaits(client->session);

@@ -1,4 +1,5 @@
-"""What clients may take, and how long they may be waited for: the bad ones are ended, and nobody else notices."""
+"""What clients may take, and how long they may be waited for, in the clear and over TLS: the bad ones are ended, and nobody
+else notices."""
 
 import socket
 import threading
@@ -9,16 +10,29 @@ import pytest
 import nbd_raw as raw
 import offsite
 from nbd_raw import Raw
+from nbd_tls import Secure, certificate, tls_uri
 from offsite import MIB, until
 
 SIZE = 64 * MIB
 CLIENTS, WAIT_S = 8, 2
 
 
-@pytest.fixture
-def site(tmp_path):
-    """One running site with narrow limits."""
-    one = offsite.Site(tmp_path / "site", extra=f"[nbd]\nclients={CLIENTS}\nmemory=64M\nwait_s={WAIT_S}\n")
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tls")
+    for kind in ("ca", "server"):
+        certificate(folder, kind)
+    return folder
+
+
+@pytest.fixture(params=["clear", "tls"])
+def site(request, keys, tmp_path):
+    """One running site with narrow limits; `client` connects as far as the options."""
+    extra = f"[nbd]\nclients={CLIENTS}\nmemory=64M\nwait_s={WAIT_S}\n"
+    if request.param == "tls":
+        extra += f"tls=required\ntls_certificate={keys / 'server-cert.pem'}\ntls_key={keys / 'server-key.pem'}\n"
+    one = offsite.Site(tmp_path / "site", extra=extra)
+    one.client = Secure if request.param == "tls" else Raw
     try:
         yield one.start()
     finally:
@@ -31,10 +45,11 @@ def disk(site):
 
 
 @pytest.fixture(autouse=True)
-def idle(disk):
+def idle(site, disk, keys):
     """A client that asks for nothing during the test: it has all the time in the world."""
     handle = nbd.NBD()
-    handle.connect_uri(disk.uri)
+    handle.set_tls_certificates(str(keys))
+    handle.connect_uri(tls_uri(disk) if site.client is Secure else disk.uri)
     yield handle
     assert handle.pread(5, 0) == bytes(5)
     handle.shutdown()
@@ -42,7 +57,7 @@ def idle(disk):
 
 def hog(site, disk, requests=2):
     """A client that asks for much and reads nothing."""
-    client = Raw(site)
+    client = site.client(site)
     client.go(disk.id)
     for _ in range(requests):
         client.request(raw.READ, 0, 32 * MIB)
@@ -50,7 +65,7 @@ def hog(site, disk, requests=2):
 
 
 def test_a_silent_handshake_ends(site):
-    with Raw(site, flags=None) as silent, Raw(site) as talking:
+    with Raw(site, flags=None) as silent, site.client(site) as talking:
         talking.option(raw.LIST)
         while talking.reply(raw.LIST)[0] != raw.ACK:
             pass
@@ -58,9 +73,19 @@ def test_a_silent_handshake_ends(site):
     site.wait_log('reason="no export was chosen in time"')
 
 
+@pytest.mark.parametrize("site", ["tls"], indirect=True)
+@pytest.mark.parametrize("sent", [b"", b"\x16\x03\x01\x02\x00\x01"], ids=["nothing", "half a hello"])
+def test_a_silent_handshake_of_tls_ends(site, sent):
+    with Raw(site) as client:
+        client.ask(raw.STARTTLS)
+        client.send(sent)
+        assert client.ended()
+    site.wait_log('reason="no export was chosen in time"')
+
+
 @pytest.mark.parametrize("sent", [1, 27])
 def test_half_a_header_ends(site, disk, sent):
-    with Raw(site) as client:
+    with site.client(site) as client:
         client.go(disk.id)
         client.send(b"\x25\x60\x95\x13".ljust(sent, b"\0")[:sent])
         assert client.ended()
@@ -69,7 +94,7 @@ def test_half_a_header_ends(site, disk, sent):
 
 @pytest.mark.parametrize("offset", [0, SIZE], ids=["good", "refused"])
 def test_half_a_payload_ends_and_nothing_of_it_is_written(site, disk, idle, offset):
-    with Raw(site) as client:
+    with site.client(site) as client:
         client.go(disk.id)
         client.request(raw.WRITE, offset, 32 * MIB, b"v" * MIB)
         assert client.ended()
@@ -96,7 +121,7 @@ def test_who_takes_them_slowly_is_not(site, disk):
 
 
 def test_one_client_too_many_is_refused_and_said_once(site, disk):
-    clients = [Raw(site) for _ in range(CLIENTS - 1)]  # and the idle one
+    clients = [site.client(site) for _ in range(CLIENTS - 1)]  # and the idle one
     for _ in range(3):
         with socket.create_connection(("127.0.0.1", site.nbd_port), timeout=20) as more:
             assert more.recv(1) == b""

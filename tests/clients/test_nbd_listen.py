@@ -9,7 +9,7 @@ import nbd
 import pytest
 
 import offsite
-from offsite import MIB, OFFSITED, free_ports
+from offsite import MIB, OFFSITED, free_ports, run
 
 
 @pytest.fixture
@@ -32,6 +32,10 @@ def listen_at(site, address):
 def serves(uri):
     handle = nbd.NBD()
     handle.connect_uri(uri)
+    return writes(handle)
+
+
+def writes(handle):
     handle.pwrite(b"here", 0)
     assert handle.pread(4, 0) == b"here"
     handle.shutdown()
@@ -106,6 +110,30 @@ def test_given_sockets_outlive_a_restart(site, sockets):
         assert one.recv(8) == b"NBDMAGIC"
         one.close()
     assert serves(f"nbd://[::1]:{site.given_ports[1]}/{disk.id}")
+
+
+def test_given_sockets_are_served_over_tls(site, sockets, tmp_path):
+    keys = tmp_path / "keys.psk"
+    run("psktool", "--username", "alice", "--pskfile", keys)
+    site.configure(extra=f"[nbd]\ntls=required\ntls_psk={keys}\n")
+    given(site, [one.fileno() for one in sockets])
+    site.start()
+    disk = site.disk(MIB)
+    everywhere = [f"nbds://127.0.0.1:{site.given_ports[0]}/{disk.id}", f"nbds://[::1]:{site.given_ports[1]}/{disk.id}",
+                  f"nbds+unix:///{disk.id}?socket={site.given_path}"]
+    for uri, one in zip(everywhere, sockets):
+        with pytest.raises(nbd.Error):
+            serves(uri.replace("nbds", "nbd", 1))
+        handle = nbd.NBD()
+        handle.set_tls(nbd.TLS_REQUIRE)
+        handle.set_tls_psk_file(str(keys))
+        handle.set_tls_username("alice")
+        handle.set_export_name(disk.id)
+        client = socket.socket(one.family)
+        client.connect(one.getsockname())
+        handle.connect_socket(client.detach())  # of a URI it would take [::1] for a name, which GnuTLS does not accept
+        assert writes(handle)
+    assert everywhere[0] in str(disk.row()) and everywhere[2] in str(disk.row())
 
 
 def test_sockets_of_another_process_are_not_ours(site, sockets):

@@ -1,39 +1,23 @@
 """TLS for disks, with the clients people use (GnuTLS's in libnbd and qemu), and what no well-behaved client sends."""
 
+import json
+import os
 import shutil
 import signal
-import ssl
 import struct
 import subprocess
-import urllib.parse
 
 import nbd
 import pytest
 
-from nbd_raw import ABORT, ACK, EXPORT_NAME, GO, INFO, LIST, SET_META, STARTTLS, STRUCTURED_REPLY, Raw
+import nbd_raw
+from nbd_raw import (ABORT, ACK, EXPORT_NAME, EXTENDED_HEADERS, GO, INFO, LIST, LIST_META, SET_META, STARTTLS, STRUCTURED_REPLY,
+                     Raw)
+from nbd_tls import Secure, certificate, tls_uri
 from offsite import LIMIT_S, MIB, OFFSITED, Site, run, until
 
 SIZE = 64 * MIB
 ERR_POLICY, ERR_INVALID, ERR_TLS_REQD = 0x80000002, 0x80000003, 0x80000005
-TEMPLATES = {
-    "ca": 'cn = "an authority"\nca\ncert_signing_key\nexpiration_days = 10\n',
-    "server": 'cn = "localhost"\ndns_name = "localhost"\nip_address = "127.0.0.1"\ntls_www_server\nexpiration_days = 10\n',
-    "client": 'cn = "a client"\ntls_www_client\nexpiration_days = 10\n',
-    "expired": 'cn = "a client of yore"\ntls_www_client\nactivation_date = "2001-01-01 00:00:00"\n'
-               'expiration_date = "2002-01-01 00:00:00"\n',
-}
-
-
-def certificate(folder, kind, template=None, signer="ca"):
-    """KIND-cert.pem and KIND-key.pem in the folder, with the names that clients look for."""
-    key, cert, form = folder / f"{kind}-key.pem", folder / f"{kind}-cert.pem", folder / f"{kind}.template"
-    form.write_text(TEMPLATES[template or kind])
-    run("certtool", "--generate-privkey", "--key-type", "ecdsa", "--outfile", key)
-    if kind == signer:
-        run("certtool", "--generate-self-signed", "--load-privkey", key, "--template", form, "--outfile", cert)
-    else:
-        run("certtool", "--generate-certificate", "--load-privkey", key, "--template", form, "--outfile", cert,
-            "--load-ca-certificate", folder / f"{signer}-cert.pem", "--load-ca-privkey", folder / f"{signer}-key.pem")
 
 
 @pytest.fixture(scope="module")
@@ -86,18 +70,6 @@ def serve(keys, tmp_path_factory):
     yield get
     for one, _ in sites.values():
         one.close()
-
-
-def tls_uri(disk, transport="tcp", user=None, **parameters):
-    """The URI of libnbd for this disk over TLS."""
-    who = f"{user}@" if user else ""
-    query = {name.replace("_", "-"): value for name, value in parameters.items()}
-    if transport == "unix":
-        where = f"nbds+unix://{who}/{disk.id}"
-        query["socket"] = disk.site.nbd_socket
-    else:
-        where = f"nbds://{who}localhost:{disk.site.nbd_port}/{disk.id}"
-    return where + "?" + "&".join(f"{name}={urllib.parse.quote(str(value))}" for name, value in query.items())
 
 
 def size_of(uri):
@@ -219,7 +191,7 @@ def test_every_option_but_two_demands_tls_first(serve):
     disk = serve("required")
     with Raw(disk.site) as raw:
         for option, data in ((LIST, b""), (GO, b"\0\0\0\0\0\0"), (INFO, b""), (STRUCTURED_REPLY, b""), (SET_META, b"x"),
-                             (99, b"?"), (LIST, bytes(20000))):
+                             (LIST_META, b""), (EXTENDED_HEADERS, b""), (99, b"?"), (LIST, bytes(20000))):
             raw.option(option, data)
             assert raw.reply(option)[0] == ERR_TLS_REQD
         raw.option(STARTTLS, b"data")
@@ -234,26 +206,11 @@ def test_every_option_but_two_demands_tls_first(serve):
 # --- bytes by hand
 
 
-class Secure(Raw):
-    """A raw connection that has gone over to TLS."""
-
-    def __init__(self, site, before=()):
-        super().__init__(site)
-        for option in before:
-            self.option(option)
-            assert self.reply(option)[0] == ACK
-        self.option(STARTTLS)
-        assert self.reply(STARTTLS) == (ACK, b"")
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        self.socket = context.wrap_socket(self.socket)
-
-
-def test_what_was_agreed_on_in_the_clear_is_forgotten(serve):
-    """Structured replies, asked for before TLS by whoever, do not hold after it."""
+@pytest.mark.parametrize("option", [STRUCTURED_REPLY, EXTENDED_HEADERS])
+def test_what_was_agreed_on_in_the_clear_is_forgotten(serve, option):
+    """Other replies and headers, asked for before TLS by whoever, do not hold after it."""
     disk = serve("allowed")
-    with Secure(disk.site, before=[STRUCTURED_REPLY]) as raw:
+    with Secure(disk.site, before=[option]) as raw:
         raw.go(disk.id)
         raw.request(0, 0, 512)
         assert raw.answer() == (0, raw.cookie)
@@ -398,6 +355,38 @@ def test_every_command_over_tls(serve, keys):
         handle.set_strict_mode(0)
         handle.pread(4096, SIZE)
     handle.shutdown()
+
+
+def test_holes_are_told_and_skipped_over_tls(serve, keys, tmp_path):
+    disk = serve("required").site.disk(SIZE)
+    uri = tls_uri(disk, tls_certificates=keys / "anonymous")
+    run("qemu-io", "--object", f"tls-creds-x509,id=tls,endpoint=client,dir={keys / 'anonymous'}", "--image-opts",
+        f"driver=nbd,host=localhost,port={disk.site.nbd_port},export={disk.id},tls-creds=tls",
+        "-c", "write -P 0x5a 4M 1M", "-c", "write -P 0xa5 40M 64k", "-c", "flush")
+    spans = json.loads(run("nbdinfo", "--map", "--json", uri).stdout)
+    assert [(span["offset"], span["length"]) for span in spans if span["type"] == 0] == [(4 * MIB, MIB), (40 * MIB, 65536)]
+    assert sum(span["length"] for span in spans) == SIZE
+    run("nbdcopy", uri, tmp_path / "copy.raw")
+    assert os.stat(tmp_path / "copy.raw").st_blocks * 512 < 8 * MIB
+    assert run("cmp", tmp_path / "copy.raw", disk.path).returncode == 0
+
+
+def test_extended_headers_over_tls(serve):
+    disk = serve("required").site.disk(SIZE)
+    with Secure(disk.site) as raw:
+        raw.ask(EXTENDED_HEADERS)
+        context = raw.choose_allocation(disk.id)
+        assert raw.go(disk.id)[0] == SIZE
+        raw.extended(nbd_raw.WRITE, MIB, 32 * MIB, b"w" * 32 * MIB, nbd_raw.PAYLOAD_LEN)
+        assert raw.extended_chunk() == (1, nbd_raw.CHUNK_NONE, MIB, b"")
+        raw.extended(nbd_raw.READ, MIB, 32 * MIB)
+        assert raw.extended_chunk() == (1, nbd_raw.CHUNK_DATA, MIB, struct.pack(">Q", MIB) + b"w" * 32 * MIB)
+        raw.extended(nbd_raw.BLOCK_STATUS, 0, SIZE)
+        flags, kind, offset, data = raw.extended_chunk()
+        assert (flags, kind, offset) == (1, nbd_raw.CHUNK_STATUS_EXT, 0)
+        assert struct.unpack(">II6Q", data) == (context, 3, MIB, 3, 32 * MIB, 0, SIZE - 33 * MIB, 3)
+        raw.extended(nbd_raw.TRIM, 0, SIZE)
+        assert raw.extended_chunk() == (1, nbd_raw.CHUNK_NONE, 0, b"")
 
 
 # --- configuration
