@@ -438,9 +438,24 @@ static void sweep_reopen_in_flight(struct disk *disk, const struct disk_run *run
 	}
 }
 
+/* Whether all from `offset` to *out_data is a hole. */
+static bool sweep_is_hole(struct disk *disk, uint64_t offset, uint64_t *out_data)
+{
+	uint64_t start, end;
+
+	if (offset >= disk->sweep_data_start && offset < disk->sweep_data_end)
+		return false;
+	if (disk->backend->ops->next_data(disk->backend, offset, &start, &end) < 0)
+		return false;
+	disk->sweep_data_start = start;
+	disk->sweep_data_end = end;
+	*out_data = start;
+	return start / DISK_BLOCK_SIZE > offset / DISK_BLOCK_SIZE;
+}
+
 bool disk_sweep_next(struct disk *disk, uint64_t from, uint64_t max, struct disk_run *out_run)
 {
-	uint64_t first = bitmap_next_set(disk->map.open, from, disk->blocks), end, data_start, data_end;
+	uint64_t first = bitmap_next_set(disk->map.open, from, disk->blocks), end, data;
 
 	assert(disk->closed != CLOSED_CUT);
 	if (first == BITMAP_NONE)
@@ -452,10 +467,9 @@ bool disk_sweep_next(struct disk *disk, uint64_t from, uint64_t max, struct disk
 	out_run->first = first;
 	out_run->kind = DISK_RUN_READ;
 	out_run->suspect = false; /* a copy that is not whole is not compared */
-	if (disk->backend->ops->next_data(disk->backend, first * DISK_BLOCK_SIZE, &data_start, &data_end) == 0 &&
-	    data_start / DISK_BLOCK_SIZE > first) {
+	if (sweep_is_hole(disk, first * DISK_BLOCK_SIZE, &data)) {
 		out_run->kind = DISK_RUN_HOLE; /* as far as the hole goes, however long */
-		end = data_start / DISK_BLOCK_SIZE < end && data_start < disk->backend->size ? data_start / DISK_BLOCK_SIZE : end;
+		end = data / DISK_BLOCK_SIZE < end && data < disk->backend->size ? data / DISK_BLOCK_SIZE : end;
 	} else {
 		end = end - first > max ? first + max : end;
 	}

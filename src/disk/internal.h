@@ -48,6 +48,8 @@ struct disk {
 	struct env_io track_io;
 	bool map_valid;
 
+	/* Bytes that the back end has called data: within them a sweep need not ask again, which can cost a walk over the file. */
+	uint64_t sweep_data_start, sweep_data_end;
 	enum disk_closed closed;
 	uint64_t generation; /* of the closed epoch: readers of an abandoned one are told apart */
 	uint64_t cuts;         /* so far; a write remembers the count at its admission */
