@@ -17,6 +17,9 @@
 
 #define ZERO_CHUNK (1024u * 1024u) /* written at a time where the device cannot zero by itself */
 #define DIRECT_ALIGNMENT 4096u
+#define AT_ONCE_MAX (64u * 1024u)
+#define AT_ONCE_NS UINT64_C(2000000)
+#define BUSY_NS UINT64_C(500000000)
 #define LOCK_TRIES 20
 #define LOCK_RETRY_MS 25
 
@@ -25,6 +28,7 @@ struct env_file {
 	int fd;
 	int direct_fd;      /* the same, opened once more past the cache; -1: never asked for. Entries in the ring may name it */
 	bool direct;
+	uint64_t busy_until_ns; /* writes into the cache are the workers' until then */
 	uint32_t alignment; /* bytes, of what goes there: offset, length and memory; a power of two */
 	bool is_device;
 };
@@ -242,6 +246,27 @@ static void transfer_submit(struct transfer *transfer)
 		io_uring_prep_read(entry, fd, transfer->at, size, transfer->offset);
 }
 
+/* The kernel has no way to begin a write into its cache of every file system: then the ring gives each to a worker, which costs
+ * more than the copy. So short ones are done here, as long as the kernel takes them at once; a write that it makes wait, because
+ * too much is dirty, sends those that follow to the workers for a while. True: done, or failed as *out_result says. */
+static bool write_at_once(struct env_file *file, const void *buffer, size_t length, uint64_t offset, int *out_result)
+{
+	uint64_t began_ns, now_ns;
+	ssize_t written;
+
+	if (file->is_device || file->direct || length > AT_ONCE_MAX)
+		return false;
+	began_ns = env_now_ns(file->env);
+	if (began_ns < file->busy_until_ns)
+		return false;
+	written = pwrite(file->fd, buffer, length, (off_t)offset);
+	*out_result = written < 0 ? -errno : 0;
+	now_ns = env_now_ns(file->env);
+	if (now_ns - began_ns > AT_ONCE_NS)
+		file->busy_until_ns = now_ns + BUSY_NS;
+	return written == (ssize_t)length || (written < 0 && *out_result != -EINTR && *out_result != -EAGAIN);
+}
+
 static void transfer_bytes(struct env_file *file, struct env_io *io, void *buffer, size_t length, uint64_t offset, bool write)
 {
 	struct transfer *transfer;
@@ -266,7 +291,12 @@ void env_file_read(struct env_file *file, struct env_io *io, void *buffer, size_
 void env_file_write(struct env_file *file, struct env_io *io, const void *buffer, size_t length, uint64_t offset)
 {
 	void *bytes;
+	int result;
 
+	if (length > 0 && write_at_once(file, buffer, length, offset, &result)) {
+		env_defer_result(file->env, io, result);
+		return;
+	}
 	memcpy(&bytes, &buffer, sizeof bytes); /* the ring reads it only; its interface has one pointer for both ways */
 	transfer_bytes(file, io, bytes, length, offset, true);
 }

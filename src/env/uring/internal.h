@@ -27,7 +27,7 @@ struct env {
 	struct io_uring ring;
 	bool stopping;
 	char *memory_directory;    /* NULL: no kept memory */
-	struct list deferred;      /* of env_io, by private.link */
+	struct list deferred;      /* of env_io, in their private part */
 	struct env_timer **timers; /* binary heap; the first is at index 1 */
 	size_t timer_count, timer_room;
 	uint64_t in_flight;        /* ring entries not completed */
@@ -47,6 +47,9 @@ static inline void io_end(struct env_io *io, int result)
 {
 	io->on_done(io, result);
 }
+
+/* As env_defer, with that result. */
+void env_defer_result(struct env *env, struct env_io *io, int result);
 
 /* timer.c */
 void timers_fire(struct env *env);

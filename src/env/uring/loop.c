@@ -14,6 +14,7 @@
 #include "env/uring/internal.h"
 
 #define RING_ENTRIES 1024u
+#define DEFERRED_ROUNDS 3u
 #define SECOND_NS UINT64_C(1000000000)
 
 /* --- time and chance --- */
@@ -55,9 +56,23 @@ void env_random(struct env *env, void *out, size_t size)
 	}
 }
 
+/* In env_io.private, until its turn comes. */
+struct deferred {
+	struct list link;
+	int result;
+};
+
+void env_defer_result(struct env *env, struct env_io *io, int result)
+{
+	struct deferred *deferred = (struct deferred *)(void *)io->private.words;
+
+	deferred->result = result;
+	list_append(&env->deferred, &deferred->link);
+}
+
 void env_defer(struct env *env, struct env_io *io)
 {
-	list_append(&env->deferred, &io->private.link);
+	env_defer_result(env, io, 0);
 }
 
 /* --- the ring --- */
@@ -75,15 +90,21 @@ struct io_uring_sqe *loop_entry(struct env *env, struct op *op)
 	return entry;
 }
 
+/* What these defer in turn, such as replies to what has been written, goes out with the same entry into the kernel. */
 static void run_deferred(struct env *env)
 {
-	struct list now;
 	struct list *link;
+	struct list now;
 
-	list_init(&now);
-	list_splice(&now, &env->deferred);
-	while ((link = list_pop(&now)) != NULL)
-		io_end(container_of(link, struct env_io, private.link), 0);
+	for (unsigned round = 0; round < DEFERRED_ROUNDS && !list_is_empty(&env->deferred); round++) {
+		list_init(&now);
+		list_splice(&now, &env->deferred);
+		while ((link = list_pop(&now)) != NULL) {
+			struct deferred *deferred = container_of(link, struct deferred, link);
+
+			io_end(container_of(deferred, struct env_io, private), deferred->result);
+		}
+	}
 }
 
 static void run_completed(struct env *env)
@@ -167,7 +188,7 @@ static void loop_wait(struct env *env)
 	struct io_uring_cqe *entry;
 
 	if (wait_ns == 0) {
-		io_uring_submit(&env->ring);
+		io_uring_submit_and_get_events(&env->ring);
 		return;
 	}
 	if (wait_ns == UINT64_MAX) {
@@ -201,16 +222,31 @@ void loop_resume(struct env *env)
 	env->stopping = false;
 }
 
+/* Completions are worked off where this thread asks for them, not in the middle of whatever it does: one interrupt and two
+ * switches less for each. Kernels before 6.1 do not know that. */
+static int ring_init(struct io_uring *ring)
+{
+	static const unsigned flags[] = { IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN, 0 };
+	int result = -EINVAL;
+
+	for (size_t i = 0; result == -EINVAL && i < sizeof(flags) / sizeof(flags[0]); i++) {
+		struct io_uring_params params = { .flags = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | flags[i],
+						  .cq_entries = 8 * RING_ENTRIES };
+
+		result = io_uring_queue_init_params(RING_ENTRIES, ring, &params);
+	}
+	return result;
+}
+
 int loop_new(const char *memory_directory, struct env **out_env, struct error *error)
 {
-	struct io_uring_params params = { .flags = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP, .cq_entries = 8 * RING_ENTRIES };
 	struct env *env;
 	int result;
 
 	if (memory_directory != NULL && memory_directory_check(memory_directory, error) < 0)
 		return error->code;
 	env = memory_new(1, sizeof *env);
-	result = io_uring_queue_init_params(RING_ENTRIES, &env->ring, &params);
+	result = ring_init(&env->ring);
 	if (result < 0) {
 		free(env);
 		return error_set_errno(error, result, "the kernel offers no io_uring (is kernel.io_uring_disabled set?)");
