@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/index.h"
 #include "base/list.h"
 #include "daemon/nbd_server.h"
 #include "env/env.h"
@@ -27,6 +28,7 @@ struct nbd_server {
 	struct list exports, clients;
 	struct nbd_server_limits limits;
 	struct nbd_budget budget;
+	struct index exports_by_name;
 	struct env_timer looks;
 	unsigned client_count;
 	uint64_t clients_ever;
@@ -41,6 +43,7 @@ struct nbd_server {
 
 struct nbd_server_export {
 	struct list entry;
+	struct index_node by_name;
 	struct nbd_server *server;
 	struct disk *disk;
 	char description[128];

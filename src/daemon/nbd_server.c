@@ -20,13 +20,9 @@
 
 struct nbd_server_export *nbd_server_find(struct nbd_server *server, const char *name)
 {
-	list_for_each(entry, &server->exports) {
-		struct nbd_server_export *export = container_of(entry, struct nbd_server_export, entry);
+	const struct list *found = index_find(&server->exports_by_name, name);
 
-		if (strcmp(disk_id(export->disk), name) == 0)
-			return export;
-	}
-	return NULL;
+	return found == NULL ? NULL : container_of(found->next, struct nbd_server_export, by_name.entry);
 }
 
 static void on_export_closed(struct env_io *io, int result)
@@ -37,6 +33,7 @@ static void on_export_closed(struct env_io *io, int result)
 
 	(void)result;
 	list_remove(&export->entry);
+	index_put(&export->server->exports_by_name, &export->by_name, "");
 	free(export);
 	on_closed(data);
 }
@@ -68,6 +65,7 @@ int nbd_server_export(struct nbd_server *server, struct disk *disk, const char *
 	export->read_only = read_only;
 	snprintf(export->description, sizeof export->description, "%s", description);
 	list_append(&server->exports, &export->entry);
+	index_put(&server->exports_by_name, &export->by_name, disk_id(disk));
 	return 0;
 }
 
@@ -219,8 +217,13 @@ void nbd_server_free(struct nbd_server *server)
 	assert(server->client_count == 0);
 	env_timer_stop(server->env, &server->looks);
 	server_close_listeners(server);
-	list_for_each(entry, &server->exports)
-		free(container_of(entry, struct nbd_server_export, entry));
+	list_for_each(entry, &server->exports) {
+		struct nbd_server_export *export = container_of(entry, struct nbd_server_export, entry);
+
+		index_put(&server->exports_by_name, &export->by_name, "");
+		free(export);
+	}
+	nbd_budget_fini(&server->budget);
 	tls_credentials_unref(server->credentials);
 	free(server);
 }

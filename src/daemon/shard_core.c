@@ -34,6 +34,7 @@ struct shard_work {
 /* An open disk, as it was told to us. */
 struct shard_disk {
 	struct list link; /* of shard_core.disks */
+	struct index_node by_id;
 	struct list waiting; /* struct shard_work, while an export ends */
 	struct shard_work *ending; /* the command that waits for its export to end, or NULL */
 	bool exported;
@@ -85,13 +86,9 @@ static void work_answer(struct shard_work *work, int code, const struct error *e
 
 static struct shard_disk *core_find_disk(struct shard_core *core, const char *id)
 {
-	list_for_each(entry, &core->disks) {
-		struct shard_disk *disk = container_of(entry, struct shard_disk, link);
+	const struct list *found = index_find(&core->disks_by_id, id);
 
-		if (strcmp(disk->id, id) == 0)
-			return disk;
-	}
-	return NULL;
+	return found == NULL ? NULL : container_of(found->next, struct shard_disk, by_id.entry);
 }
 
 static void metadata_path(const struct shard_core *core, const char *id, char *out_path, size_t size)
@@ -125,6 +122,7 @@ static int run_disk_open(struct shard_core *core, struct shard_work *work, struc
 	memcpy(record->path, work->command.u.disk.path, sizeof(record->path));
 	record->adopted = work->command.u.disk.adopted;
 	list_append(&core->disks, &record->link);
+	index_put(&core->disks_by_id, &record->by_id, record->id);
 	return 0;
 }
 
@@ -169,6 +167,7 @@ static int disk_close_now(struct shard_core *core, struct shard_disk *record, st
 	if (code < 0 && code != -ENOENT)
 		return code;
 	list_remove(&record->link);
+	index_put(&core->disks_by_id, &record->by_id, "");
 	free(record);
 	return 0;
 }
@@ -547,6 +546,7 @@ void shard_core_fini(struct shard_core *core)
 			work_free(container_of(waiting, struct shard_work, link));
 		if (record->ending != NULL)
 			work_free(record->ending);
+		index_put(&core->disks_by_id, &record->by_id, "");
 		free(record);
 	}
 	list_init(&core->disks);

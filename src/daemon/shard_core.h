@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/index.h"
 #include "base/list.h"
 #include "control/port.h"
 #include "daemon/config.h"
@@ -21,6 +22,7 @@ struct shard_core {
 	struct mailbox *mailbox;
 	char directory[CONFIG_PATH_SIZE]; /* the data folder */
 	struct list disks;                /* struct shard_disk */
+	struct index disks_by_id;
 	struct list views;                /* struct shard_view */
 	struct list growing;              /* struct shard_work that will be tried again */
 };

@@ -11,6 +11,12 @@ void nbd_budget_init(struct nbd_budget *budget, uint64_t max)
 	list_init(&budget->line);
 }
 
+void nbd_budget_fini(struct nbd_budget *budget)
+{
+	assert(budget->used == 0);
+	buffers_fini(&budget->buffers);
+}
+
 bool budget_take(struct nbd_session *session, uint64_t size)
 {
 	struct nbd_budget *budget = session->budget;

@@ -7,12 +7,14 @@
 #include <stdint.h>
 
 #include "base/list.h"
+#include "nbd/buffers.h"
 
 struct nbd_session;
 
 struct nbd_budget {
 	uint64_t max, used; /* bytes; `used` may exceed the maximum by BUDGET_SMALL a session */
 	struct list line;   /* of sessions, by turn.link */
+	struct buffers buffers;
 };
 
 /* A session's place in the line. */
@@ -24,6 +26,8 @@ struct budget_turn {
 
 /* `max`: bytes, NBD_REQUEST_BYTES_MAX or more. */
 void nbd_budget_init(struct nbd_budget *budget, uint64_t max);
+/* After the last session. */
+void nbd_budget_fini(struct nbd_budget *budget);
 
 /* --- of nbd/ alone --- */
 

@@ -1,4 +1,5 @@
-/* Payload buffers of one session, page aligned, kept for reuse by size: a busy client allocates nothing per request. */
+/* Payload buffers of all sessions of a server, page aligned, kept for reuse by size: a busy client allocates nothing per request,
+ * and the one given back last, which the processor's cache still holds, is taken first. One thread. */
 #ifndef NBD_BUFFERS_H
 #define NBD_BUFFERS_H
 
@@ -6,7 +7,7 @@
 #include <stdint.h>
 
 #define BUFFER_CLASSES 10u                     /* 4 KiB, 8 KiB, ... 2 MiB; larger ones are not kept */
-#define BUFFERS_KEPT_MAX (4u * 1024u * 1024u) /* bytes kept by one session */
+#define BUFFERS_KEPT_MAX (32u * 1024u * 1024u) /* bytes kept */
 
 struct free_buffer;
 

@@ -9,7 +9,6 @@
 #include "base/span.h"
 #include "base/list.h"
 #include "nbd/budget.h"
-#include "nbd/buffers.h"
 #include "nbd/format.h"
 #include "nbd/session.h"
 
@@ -58,13 +57,13 @@ struct pending_map {
 
 /* A request from its first byte to the last byte of its reply. */
 struct pending {
-	struct nbd_request request; /* its buffer is of session.buffers */
+	struct nbd_request request; /* its buffer is of the budget */
 	struct list link;           /* of session.output or session.idle */
 	uint64_t cookie;
 	struct refusal refusal;     /* of a request whose payload is passed over */
 	uint32_t buffer_size;       /* as taken; 0 without a buffer */
 	uint32_t chunk_count;       /* of map->chunks, which then are all of the reply */
-	struct pending_map *map;    /* of session.buffers; NULL as a rule */
+	struct pending_map *map;    /* a buffer, too; NULL as a rule */
 	size_t reply_size, payload_size; /* else what is sent: reply, then payload */
 	uint8_t *payload;           /* of the buffer or the map */
 	size_t total, sent;
@@ -101,7 +100,6 @@ struct nbd_session {
 	struct pending *receiving; /* its payload is coming in */
 	uint32_t expected, received; /* bytes of it, and so far */
 	struct list output, idle;
-	struct buffers buffers;
 	struct nbd_budget *budget;
 	struct budget_turn turn;
 	uint32_t held, in_flight;

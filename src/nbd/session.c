@@ -41,7 +41,6 @@ void nbd_session_free(struct nbd_session *session)
 	assert(session->held == 0 && session->held_bytes == 0);
 	list_for_each(link, &session->idle)
 		free(container_of(link, struct pending, link));
-	buffers_fini(&session->buffers);
 	free(session->text);
 	free(session->input);
 	free(session);

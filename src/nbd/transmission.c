@@ -157,7 +157,7 @@ static void session_release(struct nbd_session *session, uint64_t size)
 
 void transmission_give_buffer(struct nbd_session *session, struct pending *pending)
 {
-	buffers_give(&session->buffers, pending->request.buffer, pending->buffer_size);
+	buffers_give(&session->budget->buffers, pending->request.buffer, pending->buffer_size);
 	session_release(session, pending->buffer_size);
 	pending->request.buffer = NULL;
 	pending->buffer_size = 0;
@@ -168,7 +168,7 @@ void transmission_recycle(struct nbd_session *session, struct pending *pending)
 	transmission_give_buffer(session, pending);
 	if (pending->map != NULL)
 		session_release(session, sizeof *pending->map);
-	buffers_give(&session->buffers, (uint8_t *)pending->map, sizeof *pending->map);
+	buffers_give(&session->budget->buffers, (uint8_t *)pending->map, sizeof *pending->map);
 	session->held--;
 	list_append(&session->idle, &pending->link);
 }
@@ -219,9 +219,9 @@ static struct needs needs_of(const struct nbd_session *session, const struct hea
 static bool pending_prepare(struct nbd_session *session, struct pending *pending, struct needs needs)
 {
 	if (needs.map > 0)
-		pending->map = (struct pending_map *)(void *)buffers_take(&session->buffers, needs.map);
+		pending->map = (struct pending_map *)(void *)buffers_take(&session->budget->buffers, needs.map);
 	if (needs.buffer > 0)
-		pending->request.buffer = buffers_take(&session->buffers, needs.buffer);
+		pending->request.buffer = buffers_take(&session->budget->buffers, needs.buffer);
 	pending->request.spans = pending->map == NULL ? NULL : pending->map->spans;
 	pending->buffer_size = pending->request.buffer == NULL ? 0 : needs.buffer;
 	session->held_bytes += needs.buffer + needs.map;

@@ -227,6 +227,7 @@ void engine_free(struct engine *engine)
 	list_for_each(entry, &engine->disks) {
 		struct engine_disk *slot = container_of(entry, struct engine_disk, entry);
 
+		index_put(&engine->disks_by_id, &slot->by_id, "");
 		disk_close(slot->disk);
 		free(slot);
 	}
@@ -292,17 +293,14 @@ void engine_add_disk(struct engine *engine, struct disk *disk)
 
 	slot->disk = disk;
 	list_append(&engine->disks, &slot->entry);
+	index_put(&engine->disks_by_id, &slot->by_id, disk_id(disk));
 }
 
 static struct engine_disk *find_disk(struct engine *engine, const char *id)
 {
-	list_for_each(entry, &engine->disks) {
-		struct engine_disk *slot = container_of(entry, struct engine_disk, entry);
+	const struct list *found = index_find(&engine->disks_by_id, id);
 
-		if (strcmp(disk_id(slot->disk), id) == 0)
-			return slot;
-	}
-	return NULL;
+	return found == NULL ? NULL : container_of(found->next, struct engine_disk, by_id.entry);
 }
 
 struct disk *engine_find_disk(struct engine *engine, const char *id)
@@ -375,6 +373,7 @@ int engine_remove_disk(struct engine *engine, const char *id, struct error *erro
 	if (!disk_is_idle(slot->disk))
 		return error_set(error, -EBUSY, "disk %s has requests in flight", id);
 	list_remove(&slot->entry);
+	index_put(&engine->disks_by_id, &slot->by_id, "");
 	disk_close(slot->disk);
 	free(slot);
 	return 0;

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/index.h"
 #include "base/list.h"
 #include "disk/disk.h"
 #include "disk/epoch.h"
@@ -31,6 +32,7 @@ struct engine {
 	void *data;
 	struct links *links;
 	struct list disks; /* of struct engine_disk */
+	struct index disks_by_id;
 	struct list units;
 	struct env_timer timer; /* cooling of marks, retries, shutdown */
 	uint64_t ticks;
@@ -41,6 +43,7 @@ struct engine {
 
 struct engine_disk {
 	struct list entry;
+	struct index_node by_id;
 	struct disk *disk;
 	struct unit *unit; /* that uses it, or NULL */
 	bool failure_told;

@@ -152,7 +152,7 @@ void client_fini(struct client *client)
 	while (client->held_count > 0)
 		client_answer(client, 0, 0);
 	nbd_session_free(client->session);
-	assert_int_equal(client->budget.used, 0);
+	nbd_budget_fini(&client->budget);
 	free(client->disk);
 	free(client->out);
 }
