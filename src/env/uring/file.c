@@ -18,8 +18,8 @@
 #define ZERO_CHUNK (1024u * 1024u) /* written at a time where the device cannot zero by itself */
 #define DIRECT_ALIGNMENT 4096u
 #define AT_ONCE_MAX (64u * 1024u)
-#define AT_ONCE_NS UINT64_C(2000000)
-#define BUSY_NS UINT64_C(500000000)
+#define AT_ONCE_NS UINT64_C(10000000) /* above what a thread that wants this processor, too, takes of it */
+#define BUSY_FACTOR 20u                /* of what a write took: the thread waits for a twentieth of the time at most */
 #define LOCK_TRIES 20
 #define LOCK_RETRY_MS 25
 
@@ -263,7 +263,7 @@ static bool write_at_once(struct env_file *file, const void *buffer, size_t leng
 	*out_result = written < 0 ? -errno : 0;
 	now_ns = env_now_ns(file->env);
 	if (now_ns - began_ns > AT_ONCE_NS)
-		file->busy_until_ns = now_ns + BUSY_NS;
+		file->busy_until_ns = now_ns + BUSY_FACTOR * (now_ns - began_ns);
 	return written == (ssize_t)length || (written < 0 && *out_result != -EINTR && *out_result != -EAGAIN);
 }
 
