@@ -105,7 +105,7 @@ struct sender {
 	uint64_t generation; /* grows whenever what is in flight loses its meaning */
 	uint64_t epoch;      /* the open one */
 	uint64_t closed_epoch, closed_wall_ms;
-	uint64_t cut_ns, next_cut_ns, retry_ns;
+	uint64_t cut_ns, shipped_ns, next_cut_ns, retry_ns;
 	uint32_t draining;   /* disks not drained yet */
 	uint32_t ship_disk;
 	uint32_t ships;      /* struct ship in flight of this generation */

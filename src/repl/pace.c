@@ -8,6 +8,23 @@
 #define TRAIN_GAP_NS (100 * MS_NS)
 #define TRAIN_NS_MIN (200 * MS_NS)
 #define TRAIN_BYTES_MIN (1024u * 1024u)
+#define REST_FACTOR 3u
+#define CYCLE_FACTOR_MAX 5u
+
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+uint64_t pace_next_cut_ns(const struct pace_cycle *cycle, uint64_t cycle_ns_min, uint64_t rpo_ns)
+{
+	uint64_t took_ns = cycle->committed_ns - cycle->cut_ns;
+	uint64_t in_time_ns = rpo_ns / 2 > took_ns ? rpo_ns / 2 - took_ns : 0;
+	uint64_t length_ns = (1 + REST_FACTOR) * (cycle->shipped_ns - cycle->cut_ns);
+
+	length_ns = smaller(length_ns, smaller(in_time_ns, CYCLE_FACTOR_MAX * cycle_ns_min));
+	return cycle->cut_ns + (length_ns > cycle_ns_min ? length_ns : cycle_ns_min);
+}
 
 static void fill(struct pace *pace, uint64_t now)
 {

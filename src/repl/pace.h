@@ -1,4 +1,4 @@
-/* Who of a link's units may send next, and how fast all of them together.
+/* When a unit's next cycle begins; who of a link's units may send next, and how fast all of them together.
  *
  * A link carries the frames of many units. What they share is bounded: bytes sent and not yet acknowledged (the window), bytes
  * queued, and bytes a second where a limit is set. A unit that finds one of these used up is hungry; when there is room again
@@ -31,6 +31,16 @@ struct pace {
 	bool deferred;
 	bool waiting;           /* somebody may be hungry */
 };
+
+/* When the next cycle begins, after one that was cut, had sent its last frame, and was committed at these times: not
+ * before `cycle_ns_min` after its cut, and after a rest of three times what its shipping took. But the rest ends five
+ * times `cycle_ns_min` after the cut, and where the recovery point would get older than half the RPO if the next cycle
+ * takes as long. In the past: begin now. A disk under load keeps most of its speed so, and a block that is written again
+ * meanwhile is shipped once. */
+struct pace_cycle {
+	uint64_t cut_ns, shipped_ns, committed_ns;
+};
+uint64_t pace_next_cut_ns(const struct pace_cycle *cycle, uint64_t cycle_ns_min, uint64_t rpo_ns);
 
 /* May this unit send a data frame now? When not it is pumped later. */
 bool pace_may_send(struct unit *unit);

@@ -427,6 +427,7 @@ void sender_shipped(struct unit *unit)
 	struct frame_header header;
 
 	unit->sender.phase = SENDER_ENDING;
+	unit->sender.shipped_ns = env_now_ns(unit->engine->env);
 	frame_end_encode(&end, payload);
 	unit_header(unit, FRAME_EPOCH_END, unit->sender.closed_epoch, 0, &header);
 	link_send_small(unit->peer, &header, payload, sizeof payload);
@@ -436,6 +437,7 @@ void sender_shipped(struct unit *unit)
 static void sender_proven(struct unit *unit)
 {
 	struct sender *sender = &unit->sender;
+	const struct pace_cycle cycle = { sender->cut_ns, sender->shipped_ns, env_now_ns(unit->engine->env) };
 
 	for (uint32_t i = 0; i < unit->spec.disk_count; i++)
 		disk_epoch_commit(unit->disks[i].disk);
@@ -443,6 +445,7 @@ static void sender_proven(struct unit *unit)
 	sender->phase = SENDER_WAITING;
 	sender->commit_needed = false;
 	sender->recovery_ns = sender->cut_ns;
+	sender->next_cut_ns = pace_next_cut_ns(&cycle, unit->engine->limits.cycle_ms_min * MS_NS, unit->spec.rpo_ms * MS_NS);
 	unit->done_bytes = unit->total_bytes;
 	log_event(LOG_DEBUG, "unit.committed", "unit=%s epoch=%llu bytes=%llu", unit->spec.id,
 		  (unsigned long long)sender->closed_epoch, (unsigned long long)unit->total_bytes);
