@@ -52,9 +52,10 @@ def test_full_disk_at_the_secondary(small_south, tmp_path):
     north.call("StartDiskReplicaPair", ReplicaPairId=pair)
     until("normal", lambda: north.pairs()[0]["Status"] == "normal")
     until("all there", lambda: north.pairs()[0]["Offsite"]["DirtyBytes"] == 0)
-    before = south.pairs()[0]["Offsite"]["RecoveryEpoch"]
     random_fill(disk, 40, tmp_path)  # no room for it: neither staged nor in place
     until(lambda: f"says why: {north.pairs()[0]}", lambda: "room" in north.pairs()[0]["StatusMessage"])
+    before, tries = south.pairs()[0]["Offsite"]["RecoveryEpoch"], north.pairs()[0]["Offsite"]["Abandoned"]
+    until("tried again", lambda: north.pairs()[0]["Offsite"]["Abandoned"] > tries)
     assert south.pairs()[0]["Offsite"]["RecoveryEpoch"] == before
     assert south.pairs()[0]["Offsite"]["Consistent"]
     assert north.pairs()[0]["Offsite"]["DirtyBytes"] > 0

@@ -37,8 +37,9 @@ def test_a_limit_slows_shipping_and_not_writers(two_sites, tmp_path):
     took = write_random(disk, 16, tmp_path)
     assert took < 8, "16 MiB at the link's rate would take 16 s"
     until("some of it is there", lambda: rows(north)[pair]["ShippedBytes"] - before > 2 * MIB)
-    # What was shipped is what the limit allowed in that time, and a frame and a burst more: however slow this machine is.
-    assert rows(north)[pair]["ShippedBytes"] - before < (time.monotonic() - begin) * MIB + 2.5 * MIB
+    # What was shipped is what the limit allowed in that time, a burst, and the four frames that may be read at the same time:
+    # however slow this machine is.
+    assert rows(north)[pair]["ShippedBytes"] - before < (time.monotonic() - begin) * MIB + 4.5 * MIB
     assert rows(north)[pair]["DirtyBytes"] > 0
     north.kill()  # a limit is kept
     north.start()
