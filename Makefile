@@ -1,7 +1,7 @@
 # Doors for habit: the build itself is meson and ninja (docs/hacking.md).
 PREFIX ?= /usr/local
 
-.PHONY: build demo check bench install
+.PHONY: build demo check bench vm install
 
 build:
 	tools/install-dependencies build
@@ -16,6 +16,10 @@ check:
 
 bench: build
 	bench/run
+
+vm: build
+	tools/install-dependencies vm
+	tests/vm/run
 
 install: build
 	meson configure build -Dprefix="$(PREFIX)"
