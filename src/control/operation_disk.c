@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "control/internal.h"
 
@@ -349,8 +350,10 @@ static void on_opened(struct control *control, void *data, const struct error *e
 	char *id = data;
 	struct disk_record *disk = disk_find(control, id);
 
-	if (disk != NULL && error->code != 0)
+	if (disk != NULL && error->code != 0 && disk->failure[0] == 0) { /* what was tried after it fails for that reason */
 		snprintf(disk->failure, sizeof disk->failure, "%.150s", error->text);
+		log_event(LOG_ERROR, "disk.not_opened", "disk=%s reason=\"%s\"", id, error->text);
+	}
 	free(id);
 }
 

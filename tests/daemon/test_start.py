@@ -225,6 +225,17 @@ def test_lost_credentials_are_written_again(start):
         [line for line in after.split("\n") if "access_key" in line]
 
 
+def test_a_disk_that_cannot_be_opened_says_why(site):
+    disk = site.disk(1 << 20)
+    path = disk.path
+    site.stop()
+    path.unlink()
+    site.start()
+    why = f"cannot open disk {disk.id}: cannot open "
+    assert f'disk.not_opened disk={disk.id} reason="{why}{path}: No such file or directory"' in site.log()
+    assert disk.row()["Offsite"]["Failure"].startswith(why)
+
+
 def test_log_lines(start):
     daemon = start()
     for line in daemon.text().strip().split("\n"):
