@@ -92,7 +92,7 @@ void config_init(struct config *config, const char *directory)
 		.log = LOG_INFO,
 		.nbd_listen = "tcp:127.0.0.1:10809",
 		.nbd_unix = "\n", /* not given: config_check puts it into the data folder */
-		.nbd_limits = { .clients = 1000, .memory = 1024 * MIB, .wait_s = 30 },
+		.nbd_limits = { .clients = 4096, .memory = 1024 * MIB, .wait_s = 30 },
 		.link_listen = "tcp:127.0.0.1:8651",
 		.limits = engine_limits_default,
 		.pairs_per_group = ENGINE_UNIT_DISKS_MAX,

@@ -10,6 +10,7 @@
  *
  * A start that fails says why in one line and ends with status 1 (2 for the command line and the configuration). */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -21,6 +22,7 @@
 #include <unistd.h>
 
 #include "api/aliyun/aliyun.h"
+#include "api/http/http.h"
 #include "api/huawei/huawei.h"
 #include "auth/auth.h"
 #include "base/log.h"
@@ -42,6 +44,7 @@
 
 #define STOP_LIMIT_MS 10000 /* then the process ends as if killed, which is safe */
 #define RPO_S_DEFAULT 900   /* the cloud's */
+#define DESCRIPTORS_SPARE (DIALECTS * HTTP_CONNECTIONS_MAX + 64u) /* calls, links, and files that are open for a moment */
 
 enum exit_status { EXIT_STOPPED = 0, EXIT_FAILED = 1, EXIT_CONFIGURATION = 2 };
 
@@ -310,12 +313,32 @@ static int daemon_open(struct daemon *daemon, struct error *error)
 
 /* --- running and closing --- */
 
+/* Now that all disks and units are open, or have failed to. */
+static void daemon_check_descriptors(const struct daemon *daemon)
+{
+	int lowest = fcntl(daemon->thread.signal_fd, F_DUPFD_CLOEXEC, 0); /* the lowest that is free: so many are taken */
+	struct rlimit files;
+	rlim_t taken;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		taken = lowest < 0 ? files.rlim_cur : (rlim_t)lowest;
+		if (taken + daemon->config.nbd_limits.clients + DESCRIPTORS_SPARE > files.rlim_cur)
+			log_event(LOG_WARNING, "daemon.few_descriptors", "limit=%llu taken=%llu clients=%u advice=\"raise the "
+				  "limit of open files, LimitNOFILE= of the service: disks or clients will be refused\"",
+				  (unsigned long long)files.rlim_cur, (unsigned long long)taken,
+				  daemon->config.nbd_limits.clients);
+	}
+	if (lowest >= 0)
+		close(lowest);
+}
+
 static void daemon_on_ready(void *data)
 {
 	const struct daemon *daemon = data;
 	const char *nbd = shard_nbd_address(daemon->shard), *path = shard_nbd_unix(daemon->shard);
 	const char *link = shard_link_address(daemon->shard);
 
+	daemon_check_descriptors(daemon);
 	log_event(LOG_INFO, "daemon.ready",
 		  "version=" OFFSITE_VERSION " region=%s zone=%s data=\"%s\" api=%s huawei=%s nbd=%s unix=\"%s\" link=%s",
 		  daemon->config.region, daemon->config.zone, daemon->folder.path, daemon->endpoint,

@@ -17,8 +17,8 @@ LIMIT_S = 20
 class Raw:
     """One connection, as far as the client flags; bytes from there on are the test's."""
 
-    def __init__(self, site, flags=3):
-        self.socket = socket.create_connection(("127.0.0.1", site.nbd_port), timeout=LIMIT_S)
+    def __init__(self, site, flags=3, connected=None):
+        self.socket = connected or socket.create_connection(("127.0.0.1", site.nbd_port), timeout=LIMIT_S)
         greeting = self.read(18)
         assert greeting == b"NBDMAGICIHAVEOPT" + struct.pack(">H", 3)
         if flags is not None:

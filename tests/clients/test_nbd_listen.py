@@ -2,14 +2,18 @@
 
 import contextlib
 import os
+import resource
 import socket
 import subprocess
 
 import nbd
 import pytest
 
+import nbd_raw as raw
 import offsite
 from offsite import MIB, OFFSITED, free_ports, run
+
+MANY = 2000
 
 
 @pytest.fixture
@@ -52,6 +56,38 @@ def test_addresses(site, host, reached):
         assert serves(f"nbd://{address}:{site.nbd_port}/{disk.id}")
     assert serves(disk.unix_uri)
     assert f"nbd://{reached[0]}:{site.nbd_port}/{disk.id}" in str(disk.row())
+
+
+@pytest.fixture
+def many_files():
+    """As many open files as we may have; the daemon takes as many by itself."""
+    was = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (was[1], was[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, was)
+
+
+def connect_at_once(path):
+    client = socket.socket(socket.AF_UNIX)
+    client.setblocking(False)
+    client.connect(str(path))  # refused, not waited for, when the queue is full
+    client.settimeout(raw.LIMIT_S)
+    return client
+
+
+def test_all_clients_come_at_once(site, many_files):
+    """As after a restart, which a pause stands for: with the defaults all are let in, stay, and are served."""
+    disk = site.start().disk(MIB)
+    assert serves(disk.uri)
+    with contextlib.ExitStack() as stack:
+        site.pause()
+        clients = [stack.enter_context(connect_at_once(site.nbd_socket)) for _ in range(MANY)]
+        site.resume()
+        clients = [raw.Raw(site, connected=client) for client in clients]
+        for client in clients:
+            client.go(disk.id)
+        for client in clients:
+            assert client.error(raw.READ, 0, 4) == 0 and client.read(4) == b"here"
 
 
 # --- sockets of systemd: listening, from descriptor 3 on

@@ -225,6 +225,16 @@ def test_lost_credentials_are_written_again(start):
         [line for line in after.split("\n") if "access_key" in line]
 
 
+@pytest.mark.parametrize("limit, few", [(256, True), (8192, False)])
+def test_too_few_descriptors_are_said(site, limit, few):
+    """Before anybody is refused: all clients that there may be want theirs."""
+    site.stop()
+    begin = len(site.log())
+    site.command = ["prlimit", f"--nofile={limit}", *site.command]
+    site.start()
+    assert (f"daemon.few_descriptors limit={limit} " in site.log()[begin:]) == few
+
+
 def test_a_disk_that_cannot_be_opened_says_why(site):
     disk = site.disk(1 << 20)
     path = disk.path

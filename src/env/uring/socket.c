@@ -17,7 +17,7 @@
 #include "env/uring/address.h"
 #include "env/uring/internal.h"
 
-#define BACKLOG 128
+#define BACKLOG 4096 /* after a restart all clients come at once; the kernel takes what it allows */
 #define BIND_TRIES 40
 #define BIND_RETRY_MS 25
 #define CONNECT_SECONDS 5
