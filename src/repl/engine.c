@@ -296,7 +296,7 @@ void engine_add_disk(struct engine *engine, struct disk *disk)
 	index_put(&engine->disks_by_id, &slot->by_id, disk_id(disk));
 }
 
-static struct engine_disk *find_disk(struct engine *engine, const char *id)
+struct engine_disk *engine_disk_find(struct engine *engine, const char *id)
 {
 	const struct list *found = index_find(&engine->disks_by_id, id);
 
@@ -305,14 +305,14 @@ static struct engine_disk *find_disk(struct engine *engine, const char *id)
 
 struct disk *engine_find_disk(struct engine *engine, const char *id)
 {
-	struct engine_disk *slot = find_disk(engine, id);
+	struct engine_disk *slot = engine_disk_find(engine, id);
 
 	return slot == NULL ? NULL : slot->disk;
 }
 
 int engine_extend_disk(struct engine *engine, const char *id, uint64_t size, struct error *error)
 {
-	struct engine_disk *slot = find_disk(engine, id);
+	struct engine_disk *slot = engine_disk_find(engine, id);
 	int result;
 
 	if (slot == NULL)
@@ -326,7 +326,7 @@ int engine_extend_disk(struct engine *engine, const char *id, uint64_t size, str
 
 int engine_suspect_disk(struct engine *engine, const char *id, uint64_t from, struct error *error)
 {
-	struct engine_disk *slot = find_disk(engine, id);
+	struct engine_disk *slot = engine_disk_find(engine, id);
 	int result;
 
 	if (slot == NULL)
@@ -337,7 +337,7 @@ int engine_suspect_disk(struct engine *engine, const char *id, uint64_t from, st
 
 int engine_grow_disk(struct engine *engine, const char *id, uint64_t size, bool compare, struct error *error)
 {
-	struct engine_disk *slot = find_disk(engine, id);
+	struct engine_disk *slot = engine_disk_find(engine, id);
 	int result;
 
 	if (slot == NULL)
@@ -364,7 +364,7 @@ int engine_grow_disk(struct engine *engine, const char *id, uint64_t size, bool 
 
 int engine_remove_disk(struct engine *engine, const char *id, struct error *error)
 {
-	struct engine_disk *slot = find_disk(engine, id);
+	struct engine_disk *slot = engine_disk_find(engine, id);
 
 	if (slot == NULL)
 		return 0;
@@ -383,17 +383,14 @@ int engine_remove_disk(struct engine *engine, const char *id, struct error *erro
 
 static struct unit *unit_of_disk(struct engine *engine, const char *id, uint32_t *out_index)
 {
-	list_for_each(entry, &engine->units) {
-		struct unit *unit = container_of(entry, struct unit, entry);
+	const struct engine_disk *slot = engine_disk_find(engine, id);
 
-		for (uint32_t i = 0; i < unit->spec.disk_count; i++) {
-			if (strcmp(disk_id(unit->disks[i].disk), id) != 0)
-				continue;
-			*out_index = i;
-			return unit;
-		}
-	}
-	return NULL;
+	if (slot == NULL || slot->unit == NULL)
+		return NULL;
+	*out_index = 0;
+	while (slot->unit->disks[*out_index].slot != slot)
+		++*out_index;
+	return slot->unit;
 }
 
 bool engine_keeps_diverged(struct engine *engine, const char *disk)

@@ -34,6 +34,7 @@ struct engine {
 	struct list disks; /* of struct engine_disk */
 	struct index disks_by_id;
 	struct list units;
+	struct index units_by_id, units_by_lineage; /* in hex */
 	struct env_timer timer; /* cooling of marks, retries, shutdown */
 	uint64_t ticks;
 	bool closing;
@@ -214,6 +215,7 @@ enum unit_wish {
 
 struct unit {
 	struct list entry;
+	struct index_node by_id, by_lineage;
 	struct engine *engine;
 	struct unit_spec spec;
 	struct link *peer;
@@ -259,10 +261,12 @@ void unit_handed_over(struct unit *unit);
 /* A secondary at a point in time has nothing to tell: its own changes are forgotten. False while that has to wait. */
 bool unit_forget_changes(struct unit *unit);
 void unit_supersede(struct unit *unit, uint64_t term);
+struct engine_disk *engine_disk_find(struct engine *engine, const char *id);
 struct unit *unit_find(struct engine *engine, const char *id);
 struct unit *unit_find_lineage(struct engine *engine, const uint8_t lineage[ENGINE_LINEAGE_SIZE]);
 void unit_status_fill(struct unit *unit, struct unit_status *out_status);
 bool unit_is_idle(const struct unit *unit);
+void unit_list(struct unit *unit); /* where it is found, until unit_free */
 void unit_free(struct unit *unit);
 
 /* handshake.c */

@@ -424,19 +424,11 @@ void unit_handed_over(struct unit *unit)
 
 static int unit_take_disks(struct unit *unit, struct error *error)
 {
-	struct engine *engine = unit->engine;
-
 	for (uint32_t i = 0; i < unit->spec.disk_count; i++) {
 		struct unit_disk *slot = &unit->disks[i];
 
 		slot->unit = unit;
-		slot->slot = NULL;
-		list_for_each(entry, &engine->disks) {
-			struct engine_disk *disk = container_of(entry, struct engine_disk, entry);
-
-			if (strcmp(disk_id(disk->disk), unit->spec.disks[i].local_disk) == 0)
-				slot->slot = disk;
-		}
+		slot->slot = engine_disk_find(unit->engine, unit->spec.disks[i].local_disk);
 		if (slot->slot == NULL)
 			return error_set(error, -ENOENT, "disk %s is not open here", unit->spec.disks[i].local_disk);
 		if (slot->slot->unit != NULL)
@@ -476,7 +468,7 @@ static int unit_new(struct engine *engine, const struct unit_spec *spec, struct 
 		free(unit);
 		return result;
 	}
-	list_append(&engine->units, &unit->entry);
+	unit_list(unit);
 	/* Until the record says who leads, nobody writes. */
 	for (uint32_t i = 0; i < spec->disk_count; i++)
 		disk_hold(unit->disks[i].disk, true);

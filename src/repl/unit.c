@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "repl/internal.h"
@@ -192,24 +193,29 @@ void unit_tell_changes(struct unit *unit)
 
 struct unit *unit_find(struct engine *engine, const char *id)
 {
-	list_for_each(entry, &engine->units) {
-		struct unit *unit = container_of(entry, struct unit, entry);
+	const struct list *found = index_find(&engine->units_by_id, id);
 
-		if (strcmp(unit->spec.id, id) == 0)
-			return unit;
-	}
-	return NULL;
+	return found == NULL ? NULL : container_of(found->next, struct unit, by_id.entry);
 }
 
 struct unit *unit_find_lineage(struct engine *engine, const uint8_t lineage[ENGINE_LINEAGE_SIZE])
 {
-	list_for_each(entry, &engine->units) {
-		struct unit *unit = container_of(entry, struct unit, entry);
+	char key[2 * ENGINE_LINEAGE_SIZE + 1];
+	const struct list *found;
 
-		if (memcmp(unit->spec.lineage, lineage, ENGINE_LINEAGE_SIZE) == 0)
-			return unit;
-	}
-	return NULL;
+	hash_to_hex(lineage, ENGINE_LINEAGE_SIZE, key);
+	found = index_find(&engine->units_by_lineage, key);
+	return found == NULL ? NULL : container_of(found->next, struct unit, by_lineage.entry);
+}
+
+void unit_list(struct unit *unit)
+{
+	char key[2 * ENGINE_LINEAGE_SIZE + 1];
+
+	hash_to_hex(unit->spec.lineage, ENGINE_LINEAGE_SIZE, key);
+	list_append(&unit->engine->units, &unit->entry);
+	index_put(&unit->engine->units_by_id, &unit->by_id, unit->spec.id);
+	index_put(&unit->engine->units_by_lineage, &unit->by_lineage, key);
 }
 
 bool unit_is_idle(const struct unit *unit)
@@ -232,6 +238,8 @@ void unit_free(struct unit *unit)
 	}
 	if (unit->file_open)
 		record_close(&unit->file);
+	index_put(&unit->engine->units_by_id, &unit->by_id, "");
+	index_put(&unit->engine->units_by_lineage, &unit->by_lineage, "");
 	list_remove(&unit->entry);
 	free(unit);
 }
