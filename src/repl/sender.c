@@ -1,4 +1,4 @@
-/* The primary's half: offers itself, runs cycles back to back, and gives an epoch up whenever something is in its way.
+/* The primary's half: offers itself, runs one cycle after the other, and gives an epoch up whenever something is in its way.
  *
  *   OFF -> OFFERING -> [SWEEPING ->] WAITING -> [RESERVING ->] DRAINING -> SHIPPING -> ENDING -> PROVING -> WAITING ...
  *
