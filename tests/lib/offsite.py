@@ -17,6 +17,7 @@ import contextlib
 import datetime
 import hashlib
 import hmac
+import itertools
 import json
 import os
 import pathlib
@@ -54,18 +55,23 @@ def until(what, predicate, limit_s=LIMIT_S):
         time.sleep(0.02)
 
 
+def every_port():
+    """Over and over: those of this process, in an order that another run does not share."""
+    first = 20000 + 1500 * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 8)
+    return itertools.cycle(random.sample(range(first, first + 1500), 1500))
+
+
+PORTS = every_port()
+
+
 def free_ports(count):
-    """Ports that nothing listens on, below those the kernel gives to connecting clients; each process that runs tests has its own."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 8
+    """Ports that nothing listens on, below those the kernel gives to connecting clients; each process that runs tests has its own.
+    One given to a site that has not started yet is not given again for long."""
     ports = []
     while len(ports) < count:
-        port = 20000 + 1500 * worker + random.randrange(1500)
-        with socket.socket() as one:
-            try:
-                one.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        if port not in ports:
+        port = next(PORTS)
+        with contextlib.suppress(OSError), socket.socket() as one:
+            one.bind(("127.0.0.1", port))
             ports.append(port)
     return ports
 

@@ -36,7 +36,8 @@ def still(sites):
     def find(kind, state):
         if (kind, state) not in made:
             made[kind, state] = subjects.Subject(*sites, kind, pairs=1).reach(state)
-        assert made[kind, state].state() == state
+        # After another test cut the link it catches up for a while.
+        offsite.until(lambda: f"{kind} {state}: {made[kind, state].state()}", lambda: made[kind, state].state() == state)
         return made[kind, state]
     return find
 
