@@ -162,7 +162,7 @@ void site_up(struct site *site)
 	char directory[16], address[32];
 	int result;
 
-	limits.cycle_ms_min = 20;
+	limits.cycle_ms_min = sim_below(site->sim, 2) == 0 ? 20 : 4; /* 4: hardly any rest between cycles */
 	limits.tick_ms = 40;
 	limits.kept_bytes_max = sim_below(site->sim, 3) == 0 ? 16384 : limits.kept_bytes_max;
 	limits.window_bytes_max = 65536;
