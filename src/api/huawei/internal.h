@@ -197,7 +197,7 @@ json_t *huawei_pair_rows(struct huawei *huawei, const struct huawei_page *page,
 json_t *huawei_group_rows(struct huawei *huawei, const struct huawei_page *page,
 			  json_t *(*make)(struct huawei *huawei, const struct control_group *group));
 /* One of them; false when there is none. Groups: their pairs' ids are freed by the caller. */
-bool huawei_find_pair(struct huawei *huawei, const char *id, struct control_pair *out_pair);
-bool huawei_find_group(struct huawei *huawei, const char *id, struct control_group *out_group);
+bool huawei_find_pair(struct control *control, const char *id, struct control_pair *out_pair);
+bool huawei_find_group(struct control *control, const char *id, struct control_group *out_group);
 
 #endif

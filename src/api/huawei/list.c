@@ -124,13 +124,13 @@ json_t *huawei_group_rows(struct huawei *huawei, const struct huawei_page *page,
 	return rows;
 }
 
-bool huawei_find_pair(struct huawei *huawei, const char *id, struct control_pair *out_pair)
+bool huawei_find_pair(struct control *control, const char *id, struct control_pair *out_pair)
 {
 	const struct control_filter filter = { .ids = &id, .id_count = 1, .state = -1, .count = 1 };
 	struct control_list list;
 	bool found;
 
-	control_list_pairs(huawei->control, &filter, &list);
+	control_list_pairs(control, &filter, &list);
 	found = list.count == 1;
 	if (found)
 		*out_pair = list.pairs[0];
@@ -138,13 +138,13 @@ bool huawei_find_pair(struct huawei *huawei, const char *id, struct control_pair
 	return found;
 }
 
-bool huawei_find_group(struct huawei *huawei, const char *id, struct control_group *out_group)
+bool huawei_find_group(struct control *control, const char *id, struct control_group *out_group)
 {
 	const struct control_filter filter = { .ids = &id, .id_count = 1, .state = -1, .count = 1 };
 	struct control_list list;
 	bool found;
 
-	control_list_groups(huawei->control, &filter, &list);
+	control_list_groups(control, &filter, &list);
 	found = list.count == 1;
 	if (found) {
 		*out_group = list.groups[0];

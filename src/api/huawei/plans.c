@@ -1,5 +1,6 @@
 #include "api/huawei/plans.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "api/huawei/internal.h"
@@ -7,19 +8,19 @@
 #include "api/huawei/state.h"
 #include "base/text.h"
 
-/* The job's group as it is now; but for its pairs' ids. */
+bool huawei_plan_group(const struct job_run *run, const char *id, struct control_group *out_group)
+{
+	if (!huawei_find_group(run->control, id, out_group))
+		return false;
+	free(out_group->pairs);
+	out_group->pairs = NULL;
+	return true;
+}
+
+/* The job's group. */
 static bool group_now(const struct job_run *run, struct control_group *out_group)
 {
-	const char *ids[] = { job_input(run->job, "group") };
-	struct control_filter filter = { .ids = ids, .id_count = 1, .state = -1, .count = 1 };
-	struct control_list list;
-	bool found = control_list_groups(run->control, &filter, &list) == 0 && list.count == 1;
-
-	if (found)
-		*out_group = list.groups[0];
-	control_list_free(&list);
-	out_group->pairs = NULL;
-	return found;
+	return huawei_plan_group(run, job_input(run->job, "group"), out_group);
 }
 
 static enum job_next gone(struct job_run *run)
@@ -214,18 +215,6 @@ const struct job_plan huawei_plan_update_group = { .name = "update group", .step
 
 /* --- sizes --- */
 
-static bool pair_now(const struct job_run *run, const char *id, struct control_pair *out_pair)
-{
-	struct control_filter filter = { .ids = &id, .id_count = 1, .state = -1, .count = 1 };
-	struct control_list list;
-	bool found = control_list_pairs(run->control, &filter, &list) == 0 && list.count == 1;
-
-	if (found)
-		*out_pair = list.pairs[0];
-	control_list_free(&list);
-	return found;
-}
-
 static enum job_next extend(struct job_run *run)
 {
 	const json_t *row = json_array_get(json_object_get(run->job->input, "pairs"), run->job->turn);
@@ -233,7 +222,7 @@ static enum job_next extend(struct job_run *run)
 
 	if (row == NULL)
 		return JOB_GO_ON;
-	if (!pair_now(run, json_string_value(json_array_get(row, 0)), &pair))
+	if (!huawei_find_pair(run->control, json_string_value(json_array_get(row, 0)), &pair))
 		return job_fail(run, REFUSE_NO_SUCH_PAIR, "a pair has been deleted meanwhile");
 	run->request.operation = CONTROL_RESIZE_DISK;
 	run->request.size = (uint64_t)json_integer_value(json_array_get(row, 1));

@@ -18,4 +18,7 @@ extern const struct job_plan huawei_plan_extend;
 /* Whether a job that changes sides got as far as changing anything: what was refused before leaves all as it was. */
 bool huawei_job_began(const struct job *job);
 
+/* For steps: the group as it is now, but for its pairs' ids; false when it is gone. */
+bool huawei_plan_group(const struct job_run *run, const char *id, struct control_group *out_group);
+
 #endif

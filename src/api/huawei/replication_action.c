@@ -225,7 +225,7 @@ static bool extension_fits(struct huawei_call *call, const struct extension *ext
 		huawei_fail(call, MHD_HTTP_BAD_REQUEST, "", "replications holds a pair twice.");
 		return false;
 	}
-	if (!huawei_find_pair(call->huawei, extension->pair, &pair))
+	if (!huawei_find_pair(call->huawei->control, extension->pair, &pair))
 		huawei_refuse(call, REFUSE_NO_SUCH_PAIR, "");
 	else if (strcmp(pair.group, group->id) != 0)
 		huawei_refuse(call, REFUSE_PAIR_NOT_IN_GROUP, "");

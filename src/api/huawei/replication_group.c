@@ -63,7 +63,7 @@ void replication_show_group(struct huawei_call *call)
 {
 	struct control_group group;
 
-	if (!huawei_find_group(call->huawei, call->arguments[0], &group)) {
+	if (!huawei_find_group(call->huawei->control, call->arguments[0], &group)) {
 		huawei_refuse(call, REFUSE_NO_SUCH_GROUP, "");
 		return;
 	}
@@ -79,7 +79,7 @@ static void answer_begun(struct huawei_call *call, const char *id, const struct 
 
 	if (jobs_begin(call->huawei->jobs, plan, id, input, NULL, NULL, &error) == NULL) {
 		huawei_fail_begin(call, &error);
-	} else if (!huawei_find_group(call->huawei, id, &group)) {
+	} else if (!huawei_find_group(call->huawei->control, id, &group)) {
 		huawei_refuse(call, REFUSE_NO_SUCH_GROUP, "");
 	} else {
 		huawei_answer(call, MHD_HTTP_ACCEPTED,
@@ -121,7 +121,7 @@ static bool pairs_fit(struct huawei_call *call, const json_t *ids, const char *g
 
 		if (!huawei_may(call, "ebs:AddDiskReplicaPair", CONTROL_RESOURCE_PAIR, json_string_value(id)))
 			return false;
-		if (!huawei_find_pair(call->huawei, json_string_value(id), &pair)) {
+		if (!huawei_find_pair(call->huawei->control, json_string_value(id), &pair)) {
 			huawei_refuse(call, REFUSE_NO_SUCH_PAIR, "");
 			return false;
 		}
@@ -234,7 +234,7 @@ void replication_create_group(struct huawei_call *call)
 
 bool replication_find_idle_group(struct huawei_call *call, struct control_group *out_group)
 {
-	if (!huawei_find_group(call->huawei, call->arguments[0], out_group)) {
+	if (!huawei_find_group(call->huawei->control, call->arguments[0], out_group)) {
 		huawei_refuse(call, REFUSE_NO_SUCH_GROUP, "");
 		return false;
 	}
@@ -262,7 +262,7 @@ static bool removals_fit(struct huawei_call *call, const struct wish *wish, cons
 			huawei_fail(call, MHD_HTTP_BAD_REQUEST, "", "A pair is to be added and to be taken out.");
 			return false;
 		}
-		if (!huawei_find_pair(call->huawei, json_string_value(id), &pair)) {
+		if (!huawei_find_pair(call->huawei->control, json_string_value(id), &pair)) {
 			huawei_refuse(call, REFUSE_NO_SUCH_PAIR, "");
 			return false;
 		}

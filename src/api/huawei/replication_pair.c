@@ -82,7 +82,7 @@ void replication_show_pair(struct huawei_call *call)
 {
 	struct control_pair pair;
 
-	if (huawei_find_pair(call->huawei, call->arguments[0], &pair))
+	if (huawei_find_pair(call->huawei->control, call->arguments[0], &pair))
 		huawei_answer(call, MHD_HTTP_OK, json_pack("{s:o}", "replication", pair_row(call->huawei, &pair)));
 	else
 		huawei_refuse(call, REFUSE_NO_SUCH_PAIR, "");
@@ -122,7 +122,7 @@ static void on_created(void *data, const struct control_answer *answer)
 		return;
 	}
 	text_copy(call->object, sizeof(call->object), answer->id);
-	if (huawei_find_pair(call->huawei, answer->id, &pair))
+	if (huawei_find_pair(call->huawei->control, answer->id, &pair))
 		huawei_answer(call, MHD_HTTP_ACCEPTED, json_pack("{s:o}", "replication", pair_short(&pair, "creating")));
 	else
 		huawei_refuse(call, REFUSE_NO_SUCH_PAIR, "It has been deleted meanwhile.");

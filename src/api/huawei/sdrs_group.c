@@ -93,7 +93,7 @@ static void show(struct huawei_call *call, const char *id)
 {
 	struct control_group group;
 
-	if (!huawei_find_group(call->huawei, id, &group)) {
+	if (!huawei_find_group(call->huawei->control, id, &group)) {
 		sdrs_no_group(call, id);
 		return;
 	}
@@ -228,7 +228,7 @@ void sdrs_rename_group(struct huawei_call *call)
 /* The group the call is about, with its status; false: the call has failed. The pairs' ids are freed here. */
 static bool find(struct huawei_call *call, struct control_group *out_group, enum sdrs_status *out_status)
 {
-	if (!huawei_find_group(call->huawei, call->arguments[0], out_group)) {
+	if (!huawei_find_group(call->huawei->control, call->arguments[0], out_group)) {
 		sdrs_no_group(call, call->arguments[0]);
 		return false;
 	}

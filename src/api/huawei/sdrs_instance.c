@@ -174,7 +174,7 @@ static bool find_group(struct huawei *huawei, const char *id, struct control_gro
 	char group[CONTROL_ID_SIZE];
 
 	sdrs_group_of_instance(id, group);
-	if (group[0] == '\0' || !huawei_find_group(huawei, group, out_group))
+	if (group[0] == '\0' || !huawei_find_group(huawei->control, group, out_group))
 		return false;
 	free(out_group->pairs);
 	out_group->pairs = NULL;
@@ -340,7 +340,8 @@ static void on_disks(void *data, const struct control_found *found)
 	struct control_pair pair;
 
 	for (size_t i = 0; i < found->count; i++)
-		if (found->disks[i].pair[0] != '\0' && huawei_find_pair(call->huawei, found->disks[i].pair, &pair) &&
+		if (found->disks[i].pair[0] != '\0' &&
+		    huawei_find_pair(call->huawei->control, found->disks[i].pair, &pair) &&
 		    strcmp(pair.group, creation->group) == 0)
 			json_array_append_new(attached, json_pack("{s:s, s:s}", "replication", pair.id, "device",
 								  found->disks[i].device));
@@ -355,7 +356,7 @@ static void find_disks(struct huawei_call *call)
 	struct control_disk_query query = { .state = -1, .limit = CONTROL_FIND_MAX };
 	struct control_group group;
 
-	if (!huawei_find_group(call->huawei, creation->group, &group)) {
+	if (!huawei_find_group(call->huawei->control, creation->group, &group)) {
 		sdrs_no_group(call, creation->group);
 		return;
 	}
@@ -374,7 +375,7 @@ static void check_creation(struct huawei_call *call, struct creation *creation)
 	struct control_group group;
 	enum sdrs_status status;
 
-	if (!huawei_find_group(call->huawei, creation->group, &group)) {
+	if (!huawei_find_group(call->huawei->control, creation->group, &group)) {
 		sdrs_no_group(call, creation->group);
 		return;
 	}
@@ -554,7 +555,7 @@ static json_t *find_both(struct huawei_call *call, const char *pair_id, struct c
 
 	if (sdrs_find_instance(call, CHANGE, out_group) == NULL)
 		return NULL;
-	if (!huawei_find_pair(call->huawei, pair_id, &pair)) {
+	if (!huawei_find_pair(call->huawei->control, pair_id, &pair)) {
 		sdrs_no_pair(call, pair_id);
 		return NULL;
 	}

@@ -48,7 +48,7 @@ static json_t *attachments(struct huawei *huawei, const struct control_pair *pai
 	struct control_group group;
 	json_t *rows;
 
-	if (pair->group[0] == '\0' || !huawei_find_group(huawei, pair->group, &group))
+	if (pair->group[0] == '\0' || !huawei_find_group(huawei->control, pair->group, &group))
 		return json_array();
 	rows = sdrs_attachments_of_pair(&group, pair->id);
 	free(group.pairs);
@@ -87,7 +87,7 @@ static void show(struct huawei_call *call, const char *id)
 {
 	struct control_pair pair;
 
-	if (huawei_find_pair(call->huawei, id, &pair))
+	if (huawei_find_pair(call->huawei->control, id, &pair))
 		huawei_answer(call, MHD_HTTP_OK, json_pack("{s:o}", "replication", pair_row(call->huawei, &pair)));
 	else
 		sdrs_no_pair(call, id);
@@ -127,7 +127,7 @@ static void add_pairs_of_instances(struct sdrs_filter *filter)
 		char id[CONTROL_ID_SIZE];
 
 		sdrs_group_of_instance(instance, id);
-		if (!huawei_find_group(filter->huawei, id, &group))
+		if (!huawei_find_group(filter->huawei->control, id, &group))
 			continue;
 		free(group.pairs);
 		json_array_foreach(json_object_get(sdrs_instance_of(&group, instance), "attachment"), index, row) {
@@ -187,7 +187,7 @@ static bool find_group(struct huawei_call *call, const char *id, struct control_
 {
 	enum sdrs_status status;
 
-	if (!huawei_find_group(call->huawei, id, out_group)) {
+	if (!huawei_find_group(call->huawei->control, id, out_group)) {
 		sdrs_no_group(call, id);
 		return false;
 	}
@@ -286,7 +286,7 @@ static bool check_deletion(struct huawei_call *call, const struct control_pair *
 				 SDRS_IN(INVALID),
 			 status, "SDRS.1024", "deletion"))
 		return false;
-	if (pair->group[0] != '\0' && huawei_find_group(call->huawei, pair->group, &group)) {
+	if (pair->group[0] != '\0' && huawei_find_group(call->huawei->control, pair->group, &group)) {
 		rows = sdrs_attachments_of_pair(&group, pair->id);
 		attached = json_array_size(rows) > 0;
 		json_decref(rows);
@@ -311,7 +311,7 @@ void sdrs_delete_pair(struct huawei_call *call)
 
 	if (!huawei_read(call, json_object_get(call->body, "replication"), delete_fields, &fields))
 		return;
-	if (!huawei_find_pair(call->huawei, call->arguments[0], &pair)) {
+	if (!huawei_find_pair(call->huawei->control, call->arguments[0], &pair)) {
 		sdrs_no_pair(call, call->arguments[0]);
 		return;
 	}
@@ -351,7 +351,7 @@ static void extend(struct huawei_call *call, json_t *value)
 
 	if (!huawei_read(call, value, extend_fields, &fields))
 		return;
-	if (!huawei_find_pair(call->huawei, call->arguments[0], &pair)) {
+	if (!huawei_find_pair(call->huawei->control, call->arguments[0], &pair)) {
 		sdrs_no_pair(call, call->arguments[0]);
 		return;
 	}

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "api/huawei/plans.h"
 #include "api/huawei/sdrs.h"
 #include "base/text.h"
 
@@ -13,32 +14,6 @@
 #define COPY(target, text) text_copy(target, sizeof(target), text)
 
 /* --- what steps have in common --- */
-
-/* The group as it is now, but for its pairs' ids. */
-static bool group_now(const struct job_run *run, const char *id, struct control_group *out_group)
-{
-	const struct control_filter filter = { .ids = &id, .id_count = 1, .state = -1, .count = 1 };
-	struct control_list list;
-	bool found = control_list_groups(run->control, &filter, &list) == 0 && list.count == 1;
-
-	if (found)
-		*out_group = list.groups[0];
-	control_list_free(&list);
-	out_group->pairs = NULL;
-	return found;
-}
-
-static bool pair_now(const struct job_run *run, const char *id, struct control_pair *out_pair)
-{
-	const struct control_filter filter = { .ids = &id, .id_count = 1, .state = -1, .count = 1 };
-	struct control_list list;
-	bool found = control_list_pairs(run->control, &filter, &list) == 0 && list.count == 1;
-
-	if (found)
-		*out_pair = list.pairs[0];
-	control_list_free(&list);
-	return found;
-}
 
 static const char *group_of(const struct job_run *run)
 {
@@ -105,7 +80,7 @@ static enum job_next see_group(struct job_run *run)
 {
 	struct control_group group;
 
-	if (!group_now(run, job_made(run->job, "group"), &group))
+	if (!huawei_plan_group(run, job_made(run->job, "group"), &group))
 		return wait_for(run, "site of its production tells of it");
 	job_set_object(run->job, group.id);
 	return JOB_GO_ON;
@@ -135,7 +110,7 @@ static enum job_next group_is_gone(struct job_run *run)
 {
 	struct control_group group;
 
-	return group_now(run, group_of(run), &group) ? wait_for(run, "deletion at both sites") : JOB_GO_ON;
+	return huawei_plan_group(run, group_of(run), &group) ? wait_for(run, "deletion at both sites") : JOB_GO_ON;
 }
 
 static const struct job_step delete_group_steps[] = {
@@ -154,7 +129,7 @@ static enum job_next look(struct job_run *run)
 
 	if (group_of(run)[0] == '\0')
 		return JOB_GO_ON;
-	if (!group_now(run, group_of(run), &group))
+	if (!huawei_plan_group(run, group_of(run), &group))
 		return job_fail(run, REFUSE_NO_SUCH_GROUP, "the group has been deleted meanwhile");
 	if (group.switching || group.state == PAIR_STOPPING || group.state == PAIR_REPROTECTING)
 		return wait_for(run, "change of the group's state");
@@ -166,7 +141,8 @@ static enum job_next look(struct job_run *run)
 static enum job_next stop_group(struct job_run *run)
 {
 	struct control_group group;
-	bool stops = group_now(run, group_of(run), &group) && (is_running(group.state) || group.state == PAIR_STOP_FAILED);
+	bool stops = huawei_plan_group(run, group_of(run), &group) &&
+		     (is_running(group.state) || group.state == PAIR_STOP_FAILED);
 
 	return stops ? ask_of_group(run, CONTROL_STOP_GROUP) : JOB_GO_ON;
 }
@@ -175,7 +151,7 @@ static enum job_next group_has_stopped(struct job_run *run)
 {
 	struct control_group group;
 
-	if (!group_now(run, group_of(run), &group))
+	if (!huawei_plan_group(run, group_of(run), &group))
 		return JOB_GO_ON;
 	if (is_running(group.state) || group.state == PAIR_STOPPING)
 		return wait_for(run, "stop of the group");
@@ -187,7 +163,8 @@ static enum job_next start_group(struct job_run *run)
 {
 	struct control_group group;
 
-	if (!did_run(run) || !group_now(run, group_of(run), &group) || group.pair_count == 0 || is_running(group.state))
+	if (!did_run(run) || !huawei_plan_group(run, group_of(run), &group) || group.pair_count == 0 ||
+	    is_running(group.state))
 		return JOB_GO_ON;
 	return ask_of_group(run, CONTROL_START_GROUP);
 }
@@ -259,7 +236,7 @@ static enum job_next remove_pair(struct job_run *run)
 {
 	struct control_pair pair;
 
-	if (pair_now(run, pair_of(run), &pair) && pair.group[0] == '\0')
+	if (huawei_find_pair(run->control, pair_of(run), &pair) && pair.group[0] == '\0')
 		return JOB_GO_ON;
 	COPY(run->request.group, group_of(run));
 	return ask_of_pair(run, CONTROL_REMOVE_PAIR);
@@ -274,7 +251,7 @@ static enum job_next pair_is_gone(struct job_run *run)
 {
 	struct control_pair pair;
 
-	return pair_now(run, pair_of(run), &pair) ? wait_for(run, "deletion at both sites") : JOB_GO_ON;
+	return huawei_find_pair(run->control, pair_of(run), &pair) ? wait_for(run, "deletion at both sites") : JOB_GO_ON;
 }
 
 static enum job_next delete_made_disk(struct job_run *run)
@@ -290,7 +267,7 @@ static enum job_next begin_copy(struct job_run *run)
 {
 	struct control_group group;
 
-	if (!group_now(run, group_of(run), &group))
+	if (!huawei_plan_group(run, group_of(run), &group))
 		return job_fail(run, REFUSE_NO_SUCH_GROUP, "the group has been deleted meanwhile");
 	return is_running(group.state) && group.status.consistent ? ask_of_pair(run, CONTROL_START_PAIR) : JOB_GO_ON;
 }
@@ -302,7 +279,7 @@ static enum job_next has_been_copied(struct job_run *run)
 	struct control_group group;
 	struct control_pair pair;
 
-	if (!group_now(run, group_of(run), &group) || !pair_now(run, pair_of(run), &pair))
+	if (!huawei_plan_group(run, group_of(run), &group) || !huawei_find_pair(run->control, pair_of(run), &pair))
 		return job_fail(run, REFUSE_NO_SUCH_GROUP, "the group or the pair has been deleted meanwhile");
 	if (pair.state != PAIR_INITIAL_SYNCING && pair.state != PAIR_SYNCING)
 		return JOB_GO_ON;
@@ -319,7 +296,7 @@ static enum job_next stop_pair(struct job_run *run)
 {
 	struct control_pair pair;
 
-	if (!pair_now(run, pair_of(run), &pair))
+	if (!huawei_find_pair(run->control, pair_of(run), &pair))
 		return job_fail(run, REFUSE_NO_SUCH_PAIR, "the pair has been deleted meanwhile");
 	return pair.group[0] == '\0' && is_running(pair.state) ? ask_of_pair(run, CONTROL_STOP_PAIR) : JOB_GO_ON;
 }
@@ -419,7 +396,7 @@ static enum job_next change_attachments(struct job_run *run, bool attaches)
 	char key[SDRS_INSTANCE_KEY_SIZE];
 	size_t index;
 
-	if (!group_now(run, group_of(run), &group))
+	if (!huawei_plan_group(run, group_of(run), &group))
 		return job_fail(run, REFUSE_NO_SUCH_GROUP, "the group has been deleted meanwhile");
 	note = json_deep_copy(sdrs_instance_of(&group, id));
 	if (note == NULL)

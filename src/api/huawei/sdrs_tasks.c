@@ -109,7 +109,7 @@ static const char *name_of(struct huawei *huawei, const struct job *job, char ro
 	const char *name = job_input(job, "name");
 	struct control_group group;
 
-	if (name[0] != '\0' || !huawei_find_group(huawei, job->object, &group))
+	if (name[0] != '\0' || !huawei_find_group(huawei->control, job->object, &group))
 		return name;
 	memcpy(room, group.name, CONTROL_NAME_SIZE);
 	free(group.pairs);
