@@ -278,27 +278,26 @@ void client_go(struct client *client)
 	go(client);
 }
 
-void client_go_structured(struct client *client)
+static void go_with(struct client *client, uint32_t option)
 {
 	uint32_t size;
 
 	client_hello(client, NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES);
-	client_option(client, NBD_OPT_STRUCTURED_REPLY, NULL, 0);
-	expect_option_reply(client, NBD_OPT_STRUCTURED_REPLY, NBD_REP_ACK, &size);
+	client_option(client, option, NULL, 0);
+	expect_option_reply(client, option, NBD_REP_ACK, &size);
 	client_choose_allocation(client);
 	go(client);
 }
 
+void client_go_structured(struct client *client)
+{
+	go_with(client, NBD_OPT_STRUCTURED_REPLY);
+}
+
 void client_go_extended(struct client *client)
 {
-	uint32_t size;
-
-	client_hello(client, NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES);
-	client_option(client, NBD_OPT_EXTENDED_HEADERS, NULL, 0);
-	expect_option_reply(client, NBD_OPT_EXTENDED_HEADERS, NBD_REP_ACK, &size);
+	go_with(client, NBD_OPT_EXTENDED_HEADERS);
 	client->extended = true;
-	client_choose_allocation(client);
-	go(client);
 }
 
 uint64_t client_request(struct client *client, uint16_t type, uint16_t flags, uint64_t offset, uint64_t length,
