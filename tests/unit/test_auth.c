@@ -532,21 +532,6 @@ static void new_files_outlive_a_power_cut(void **state)
 	settling = NULL;
 }
 
-static int setup(void **state)
-{
-	static char path[64];
-
-	snprintf(path, sizeof path, "/tmp/offsite-auth-XXXXXX");
-	*state = mkdtemp(path);
-	return *state == NULL;
-}
-
-static int teardown(void **state)
-{
-	folder_remove(*state);
-	return 0;
-}
-
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -560,5 +545,5 @@ int main(void)
 		cmocka_unit_test(new_files_outlive_a_power_cut),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, folder_set_up, folder_tear_down);
 }

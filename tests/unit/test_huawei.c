@@ -423,21 +423,6 @@ static void keys_and_temporary_keys_are_let_in(void **state)
 	catalog_close(catalog);
 }
 
-static int setup(void **state)
-{
-	static char path[64];
-
-	snprintf(path, sizeof(path), "/tmp/offsite-huawei-XXXXXX");
-	*state = mkdtemp(path);
-	return *state == NULL;
-}
-
-static int teardown(void **state)
-{
-	folder_remove(*state);
-	return 0;
-}
-
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -448,5 +433,5 @@ int main(void)
 		cmocka_unit_test(keys_and_temporary_keys_are_let_in),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, folder_set_up, folder_tear_down);
 }
