@@ -77,24 +77,6 @@ static void test_xml(void **state)
 
 /* --- signatures --- */
 
-void http_request_answer_header(struct http_request *request, const char *name, const char *value)
-{
-	(void)request;
-	(void)name;
-	(void)value;
-	fail_msg("nothing here answers");
-}
-
-void http_request_answer(struct http_request *request, unsigned status, const char *type, const char *body, size_t size)
-{
-	(void)request;
-	(void)status;
-	(void)type;
-	(void)body;
-	(void)size;
-	fail_msg("nothing here answers");
-}
-
 static struct http_request *request_of(const char *text)
 {
 	struct http_request *request = request_new(text, strlen(text));

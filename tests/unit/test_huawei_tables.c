@@ -9,29 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "api/http/http.h"
 #include "api/huawei/internal.h"
 #include "api/huawei/routes.h"
-#include "request.h"
-
-/* Nothing here answers a request; the dialect's other files want to. */
-void http_request_answer_header(struct http_request *request, const char *name, const char *value)
-{
-	(void)request;
-	(void)name;
-	(void)value;
-	fail();
-}
-
-void http_request_answer(struct http_request *request, unsigned status, const char *type, const char *body, size_t size)
-{
-	(void)request;
-	(void)status;
-	(void)type;
-	(void)body;
-	(void)size;
-	fail();
-}
 
 /* --- ids --- */
 
