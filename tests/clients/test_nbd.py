@@ -11,6 +11,7 @@ import subprocess
 import nbd
 import pytest
 
+from nbdfuse import mounted
 from offsite import MIB, run, until
 
 SIZE = 64 * MIB
@@ -125,23 +126,12 @@ def test_fio_verifies_what_it_wrote(uri, tmp_path, job):
 
 
 def test_nbdfuse_file(uri, image, tmp_path):
-    folder = tmp_path / "mount"
-    folder.mkdir()
-    fuse = subprocess.Popen(["nbdfuse", str(folder), uri])
-    try:
-        until("nbdfuse mounted", lambda: (folder / "nbd").exists())
-        with open(image, "rb") as source, open(folder / "nbd", "r+b") as target:
+    with mounted(uri, tmp_path / "mount") as file:
+        with open(image, "rb") as source, open(file, "r+b") as target:
             shutil.copyfileobj(source, target, MIB)
             target.flush()
             os.fsync(target.fileno())
-        assert same(image, folder / "nbd")
-    finally:
-        subprocess.run(["fusermount3", "-u", str(folder)], check=False)
-        try:
-            fuse.wait(timeout=20)
-        finally:
-            fuse.kill()
-            fuse.wait()
+        assert same(image, file)
 
 
 # --- libnbd, request by request

@@ -11,7 +11,8 @@ import pytest
 
 import nbd_raw as raw
 from nbd_raw import Raw
-from offsite import MIB, run, until
+from nbdfuse import mounted
+from offsite import MIB, run
 
 SIZE = 64 * MIB
 HOLE = nbd.STATE_HOLE | nbd.STATE_ZERO
@@ -240,25 +241,14 @@ def test_a_disk_of_a_tebibyte_is_trimmed_whole(site):
 
 def test_ext4_on_an_export(disk, tmp_path):
     """mkfs discards, fills it, trims, and fsck finds nothing wrong."""
-    folder = tmp_path / "mount"
-    folder.mkdir()
-    fuse = subprocess.Popen(["nbdfuse", str(folder), disk.uri])
-    try:
-        until("nbdfuse mounted", lambda: (folder / "nbd").exists())
-        run("mkfs.ext4", "-q", "-F", folder / "nbd")
+    with mounted(disk.uri, tmp_path / "mount") as file:
+        run("mkfs.ext4", "-q", "-F", file)
         source = tmp_path / "files"
         source.mkdir()
         for number in range(50):
             (source / str(number)).write_bytes(random.Random(number).randbytes(number * 3000))
         commands = "".join(f"write {source / str(number)} {number}\n" for number in range(50)) + "rm 7\nrm 49\n"
-        subprocess.run(["debugfs", "-w", "-f", "-", str(folder / "nbd")], input=commands, text=True, check=True, capture_output=True)
-        run("fsck.ext4", "-f", "-n", folder / "nbd")
-        run("debugfs", "-R", f"dump 48 {tmp_path / 'back'}", folder / "nbd")
+        subprocess.run(["debugfs", "-w", "-f", "-", str(file)], input=commands, text=True, check=True, capture_output=True)
+        run("fsck.ext4", "-f", "-n", file)
+        run("debugfs", "-R", f"dump 48 {tmp_path / 'back'}", file)
         assert (tmp_path / "back").read_bytes() == (source / "48").read_bytes()
-    finally:
-        subprocess.run(["fusermount3", "-u", str(folder)], check=False)
-        try:
-            fuse.wait(timeout=20)
-        finally:
-            fuse.kill()
-            fuse.wait()
