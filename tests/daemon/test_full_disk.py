@@ -5,27 +5,13 @@ import pathlib
 
 import pytest
 
-from offsite import MIB, Site, run, until, wait_linked
+from offsite import MIB, run, two_sites_one_small, until
 
 
 @pytest.fixture
 def small_south(tmp_path):
-    """Two linked sites; the data folder of the second is a file system of 24 MiB."""
-    mount = tmp_path / "mount"
-    mount.mkdir()
-    run("mount", "-t", "tmpfs", "-o", "size=24m", "offsite-test", mount)
-    north, south = Site(tmp_path / "north", "north"), Site(mount / "data", "south")
-    north.configure([south])
-    south.configure([north])
-    try:
-        north.start()
-        south.start()
-        wait_linked(north, south)
-        yield north, south, mount
-    finally:
-        for site in (north, south):
-            site.close()
-        run("umount", mount)
+    with two_sites_one_small(tmp_path, "south") as world:
+        yield world
 
 
 def fill(disk, pattern, megabytes):

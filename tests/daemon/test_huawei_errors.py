@@ -8,7 +8,7 @@ import pytest
 
 from evs import Evs, GROUPS, PAIRS, uuid_of
 from huawei import Huawei
-from offsite import BUILD, MIB, OFFSITED, run, Site, until, wait_linked
+from offsite import BUILD, MIB, OFFSITED, run, Site, two_sites_one_small, until, wait_linked
 from sdrs import Sdrs
 from test_bad_input import converse
 from wan import SKEWED_CLOCK
@@ -189,26 +189,12 @@ def test_413_of_bodies_and_of_metadata(huawei):
 @pytest.fixture
 def full(tmp_path):
     """Two linked sites, the first one's data folder on a file system of its own; how to fill that, and how to make room again."""
-    mount = tmp_path / "mount"
-    mount.mkdir()
-    run("mount", "-t", "tmpfs", "-o", "size=24m", "offsite-test", mount)
-    site, other = Site(mount / "data", "north"), Site(tmp_path / "south", "south")
-    site.configure([other])
-    other.configure([site])
-
-    def fill():
-        with (mount / "filler").open("wb", buffering=0) as filler, pytest.raises(OSError):
-            while True:
-                filler.write(b"x" * 4096)
-    try:
-        site.start()
-        other.start()
-        wait_linked(site, other)
+    with two_sites_one_small(tmp_path, "north") as (site, other, mount):
+        def fill():
+            with (mount / "filler").open("wb", buffering=0) as filler, pytest.raises(OSError):
+                while True:
+                    filler.write(b"x" * 4096)
         yield site, other, fill, (mount / "filler").unlink
-    finally:
-        site.close()
-        other.close()
-        run("umount", mount)
 
 
 def test_500_and_413_when_nothing_can_be_stored(full):

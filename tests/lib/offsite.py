@@ -335,3 +335,22 @@ def make_two_sites(folder, extra=""):
 def wait_linked(*sites):
     for site in sites:
         until(f"{site.zone} linked", lambda site=site: len(site.linked()) == len(sites) - 1)
+
+
+@contextlib.contextmanager
+def two_sites_one_small(folder, small):
+    """Two running sites that are linked, north and south, and a file system of 24 MiB: the data of the one named is on it."""
+    mount = folder / "mount"
+    mount.mkdir()
+    with contextlib.ExitStack() as stack:
+        run("mount", "-t", "tmpfs", "-o", "size=24m", "offsite-test", mount)
+        stack.callback(run, "umount", mount)
+        north, south = (Site((mount if region == small else folder) / region, region) for region in ("north", "south"))
+        stack.callback(south.close)
+        stack.callback(north.close)
+        north.configure([south])
+        south.configure([north])
+        north.start()
+        south.start()
+        wait_linked(north, south)
+        yield north, south, mount
