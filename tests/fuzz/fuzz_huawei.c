@@ -18,9 +18,9 @@
 #include "api/http/http.h"
 #include "api/huawei/huawei.h"
 #include "api/huawei/signature.h"
-#include "base/log.h"
 #include "base/text.h"
 #include "control/state.h"
+#include "log.h"
 #include "site.h"
 
 #define HEADER_SIZE 5u
@@ -81,20 +81,6 @@ void http_request_answer(struct http_request *request, unsigned status, const ch
 	if (status >= 400)
 		check_failure(members, status);
 	json_decref(members);
-}
-
-/* A line is one line, and a quoted value ends where it should. */
-static void check_log(void *data, enum log_level level, const char *line)
-{
-	unsigned quotes = 0;
-
-	(void)data;
-	(void)level;
-	for (; *line != '\0'; line++) {
-		assert((unsigned char)*line >= ' ');
-		quotes += *line == '"';
-	}
-	assert(quotes % 2 == 0);
 }
 
 /* --- who calls --- */

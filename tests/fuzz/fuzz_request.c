@@ -18,8 +18,8 @@
 #include "api/http/http.h"
 #include "api/http/internal.h"
 #include "base/hash.h"
-#include "base/log.h"
 #include "base/text.h"
+#include "log.h"
 #include "world.h"
 
 #define HEADER_SIZE 3u
@@ -122,20 +122,6 @@ void http_request_answer(struct http_request *request, unsigned status, const ch
 	}
 	check_xml(body);
 	answer.mismatch = strstr(body, "<Code>SignatureDoesNotMatch</Code>") != NULL; /* nobody else's text has a "<" */
-}
-
-/* A line is one line, and a quoted value ends where it should. */
-static void check_log(void *data, enum log_level level, const char *line)
-{
-	unsigned quotes = 0;
-
-	(void)data;
-	(void)level;
-	for (; *line != '\0'; line++) {
-		assert((unsigned char)*line >= ' ');
-		quotes += *line == '"';
-	}
-	assert(quotes % 2 == 0);
 }
 
 /* --- signatures --- */
