@@ -140,8 +140,6 @@ void disk_track(struct disk *disk, const uint8_t lineage[CHANGE_MAP_LINEAGE_SIZE
 		return;
 	}
 	disk->map_valid = valid;
-	if (!valid && disk->backend->ops->forget_cache != NULL)
-		disk->backend->ops->forget_cache(disk->backend);
 	intent_start(&disk->intent, disk->env, path, lineage, disk->backend->size, start, on_intents_ready, on_intents_durable, disk);
 }
 
