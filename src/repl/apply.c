@@ -21,7 +21,7 @@
 
 struct placing {
 	struct unit *unit;
-	uint8_t *frame, *blocks;
+	uint8_t *frame, *blocks; /* blocks: NULL when they stand in the frame as they are */
 	uint32_t pending;
 	int result;
 	void (*on_done)(struct unit *unit, void *data, int result);
@@ -71,7 +71,7 @@ static bool placing_check(const struct unit *unit, const uint8_t *frame, struct 
 static void placing_write(struct placing *placing, const struct frame_data *data)
 {
 	struct backend *backend = disk_backend(placing->unit->disks[data->disk].disk);
-	const uint8_t *at = placing->blocks;
+	const uint8_t *at = placing->blocks != NULL ? placing->blocks : data->packed;
 
 	for (uint32_t i = 0; i < data->range_count; i++) {
 		struct frame_range range = frame_data_range(data, i);
@@ -100,7 +100,7 @@ void apply_frame(struct unit *unit, uint8_t *frame, void (*on_done)(struct unit 
 	placing->on_done = on_done;
 	placing->data = data;
 	unit->in_flight++;
-	if (good) {
+	if (good && content.compressed) {
 		placing->blocks = memory_try_buffer(content.data_size > 0 ? content.data_size : 1);
 		good = placing->blocks != NULL && frame_data_unpack(&content, placing->blocks);
 	}
@@ -210,13 +210,21 @@ static void on_frame_applied(struct unit *unit, void *data, int result)
 
 static void on_frame_saved(struct unit *unit, int result);
 
+/* The frame at the beginning of the buffer; with the buffer, when it is most of it. */
+static uint8_t *apply_take_frame(struct applier *applier, size_t size)
+{
+	if (size > APPLY_READ_MAX / 2)
+		return steal(applier->buffer);
+	return memcpy(memory_resize(NULL, 1, size), applier->buffer, size);
+}
+
 static void on_stage_read(struct env_io *io, int result)
 {
 	struct unit *unit = io->data;
 	struct applier *applier = &unit->applier;
 	uint64_t left = applier->size - applier->offset;
 	struct frame_header header;
-	uint8_t *copy;
+	uint8_t *frame;
 
 	unit->in_flight--;
 	applier->reading = false;
@@ -229,23 +237,20 @@ static void on_stage_read(struct env_io *io, int result)
 		apply_pump(unit);
 		return;
 	}
-	copy = malloc(FRAME_HEADER_SIZE + header.payload_size);
-	if (copy == NULL)
-		abort();
-	memcpy(copy, applier->buffer, FRAME_HEADER_SIZE + header.payload_size);
+	frame = apply_take_frame(applier, FRAME_HEADER_SIZE + header.payload_size);
 	applier->offset += FRAME_HEADER_SIZE + header.payload_size;
 	if (applier->saving && unit->divergence != NULL) {
-		applier->saved_frame = copy;
-		divergence_save(unit, applier->epoch, copy, on_frame_saved);
+		applier->saved_frame = frame;
+		divergence_save(unit, applier->epoch, frame, on_frame_saved);
 		return;
 	}
 	if (applier->saving) { /* discarded meanwhile */
-		free(copy);
+		free(frame);
 		apply_pump(unit);
 		return;
 	}
 	applier->frames++;
-	apply_frame(unit, copy, on_frame_applied, NULL);
+	apply_frame(unit, frame, on_frame_applied, NULL);
 	apply_pump(unit);
 }
 
@@ -328,6 +333,8 @@ static void apply_pump(struct unit *unit)
 		applier->reading = true;
 		unit->in_flight++;
 		applier->io = (struct env_io){ .on_done = on_stage_read, .data = unit };
+		if (applier->buffer == NULL)
+			applier->buffer = memory_resize(NULL, 1, left < APPLY_READ_MAX ? left : APPLY_READ_MAX);
 		env_file_read(unit->receiver.stages[applier->stage], &applier->io, applier->buffer,
 			      left < APPLY_READ_MAX ? left : APPLY_READ_MAX, applier->offset);
 		return;
@@ -363,6 +370,5 @@ void apply_start(struct unit *unit)
 	applier->frames = 0;
 	applier->saving = unit->divergence != NULL;
 	applier->began_ns = env_now_ns(unit->engine->env);
-	applier->buffer = memory_resize(NULL, 1, applier->size < APPLY_READ_MAX ? applier->size : APPLY_READ_MAX);
 	apply_pump(unit);
 }

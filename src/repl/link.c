@@ -31,6 +31,7 @@
 #define SECRET_SIZE_MIN 16u
 #define SEND_IOV 16
 #define RECEIVE_BUFFER (FRAME_HEADER_SIZE + FRAME_PAYLOAD_MAX)
+#define READ_AHEAD 16384u
 
 enum connection_state { CONNECTION_CONNECTING, CONNECTION_GREETED, CONNECTION_PROVING, CONNECTION_ACCEPTED,
 			CONNECTION_CHALLENGED, CONNECTION_UP, CONNECTION_CLOSED };
@@ -97,7 +98,25 @@ struct frame_out *frame_out_new(size_t payload_size_max)
 		abort();
 	list_init(&frame->link);
 	frame->size = 0;
+	frame->bytes = (uint8_t *)(frame + 1);
+	frame->memory = NULL;
 	return frame;
+}
+
+struct frame_out *frame_out_in_place(uint8_t *bytes, uint8_t *memory)
+{
+	struct frame_out *frame = memory_new(1, sizeof *frame);
+
+	list_init(&frame->link);
+	frame->bytes = bytes;
+	frame->memory = memory;
+	return frame;
+}
+
+static void frame_out_free(struct frame_out *frame)
+{
+	free(frame->memory);
+	free(frame);
 }
 
 /* --- connections --- */
@@ -126,7 +145,7 @@ static void connection_drop_queue(struct connection *connection)
 
 		if (connection->link != NULL && connection->link->up == connection)
 			connection->link->queued_bytes -= frame->size;
-		free(frame);
+		frame_out_free(frame);
 	}
 }
 
@@ -210,7 +229,7 @@ static void on_sent(struct env_io *io, int result)
 		list_remove(&frame->link);
 		if (link != NULL && link->up == connection)
 			link->queued_bytes -= frame->size;
-		free(frame);
+		frame_out_free(frame);
 	}
 	if (connection->state == CONNECTION_CLOSED)
 		connection_free_when_idle(connection);
@@ -401,6 +420,20 @@ static const char *connection_frame(struct connection *connection, const struct 
 	return NULL;
 }
 
+uint8_t *link_keep_frame(struct link *link, const struct frame_header *header, const uint8_t *frame)
+{
+	struct connection *connection = link->up;
+	size_t size = FRAME_HEADER_SIZE + header->payload_size;
+	uint8_t *kept;
+
+	if (frame != connection->buffer || size < RECEIVE_BUFFER / 2)
+		return memcpy(memory_resize(NULL, 1, size), frame, size);
+	kept = connection->buffer; /* the next frames stay where they are, in another buffer */
+	connection->buffer = memory_resize(NULL, 1, RECEIVE_BUFFER);
+	memcpy(connection->buffer + size, kept + size, connection->filled - size);
+	return kept;
+}
+
 /* Takes whole frames out of the buffer; false when the connection was closed over one. */
 static bool connection_consume(struct connection *connection)
 {
@@ -459,12 +492,24 @@ static void on_received(struct env_io *io, int result)
 		connection_close(connection, result == 0 ? "the peer closed the connection" : "the connection broke");
 }
 
+/* Little more than the frame at the beginning of the buffer still lacks, so that little of the next one has to be moved. */
+static size_t receive_size(const struct connection *connection)
+{
+	size_t size = FRAME_HEADER_SIZE + READ_AHEAD, room = RECEIVE_BUFFER - connection->filled;
+	struct frame_header header;
+
+	if (connection->filled >= FRAME_HEADER_SIZE && frame_decode_header(connection->buffer, &header))
+		size += header.payload_size;
+	size -= connection->filled < size ? connection->filled : size - 1;
+	return size < room ? size : room;
+}
+
 static void connection_receive(struct connection *connection)
 {
 	connection->receiving = true;
 	connection->receive_io = (struct env_io){ .on_done = on_received, .data = connection };
 	env_socket_receive(connection->socket, &connection->receive_io, connection->buffer + connection->filled,
-			   RECEIVE_BUFFER - connection->filled);
+			   receive_size(connection));
 }
 
 /* --- dialling and listening --- */
@@ -709,7 +754,7 @@ bool link_clock(const struct link *link, int64_t *out_ahead_ms)
 void link_send(struct link *link, struct frame_out *frame, const struct frame_header *header)
 {
 	if (link->up == NULL) {
-		free(frame);
+		frame_out_free(frame);
 		return;
 	}
 	connection_queue(link->up, frame, header);

@@ -20,18 +20,21 @@ struct link;
 struct links;
 struct pace;
 
-/* A frame on its way out; made by frame_out_new, given to link_send. */
+/* A frame on its way out; made by one of the two functions below, given to link_send. */
 struct frame_out {
 	struct list link;
 	size_t size;
-	uint8_t bytes[]; /* header, payload */
+	uint8_t *bytes;  /* header, payload */
+	uint8_t *memory; /* of `bytes`, or NULL: this very piece */
 };
 struct frame_out *frame_out_new(size_t payload_size_max);
+/* Of bytes that are in place already. Takes `memory`, in which they are. */
+struct frame_out *frame_out_in_place(uint8_t *bytes, uint8_t *memory);
 
 struct link_handler {
 	/* The link came up, or went down (`reason`). */
 	void (*on_state)(void *data, struct link *link, bool up, const char *reason);
-	/* A whole, intact frame; `payload` is borrowed for the call. */
+	/* A whole, intact frame; borrowed for the call, unless link_keep_frame says otherwise. */
 	void (*on_frame)(void *data, struct link *link, const struct frame_header *header, const uint8_t *frame);
 };
 
@@ -55,6 +58,8 @@ size_t link_queued_bytes(const struct link *link);
 /* How far the peer's wall clock is ahead of ours, in milliseconds, as good as half a round trip; false: not known yet. It
  * outlives the connection. */
 bool link_clock(const struct link *link, int64_t *out_ahead_ms);
+/* The frame that on_frame was called with, for longer than the call: the caller frees it. A large one is not copied. */
+uint8_t *link_keep_frame(struct link *link, const struct frame_header *header, const uint8_t *frame);
 /* Takes the frame: writes its header (checksum and all) and queues it. */
 void link_send(struct link *link, struct frame_out *frame, const struct frame_header *header);
 /* A header and a small payload in one call. */

@@ -27,8 +27,14 @@ struct staged {
 	uint64_t generation;
 	uint64_t sequence, offset;
 	size_t size;
-	uint8_t bytes[];
+	uint8_t *frame;
 };
+
+static void staged_free(struct staged *staged)
+{
+	free(staged->frame);
+	free(staged);
+}
 
 /* A frame of the first full sync, being written in place. */
 struct placed {
@@ -92,7 +98,7 @@ static void receiver_discard(struct unit *unit)
 	struct list *link;
 
 	while ((link = list_pop(&unit->receiver.held)) != NULL) {
-		free(container_of(link, struct staged, link));
+		staged_free(container_of(link, struct staged, link));
 		receiver->writes--;
 	}
 	receiver->generation++;
@@ -159,7 +165,7 @@ static void on_staged(struct env_io *io, int result)
 	struct list *link;
 
 	unit->in_flight--;
-	free(staged);
+	staged_free(staged);
 	if (!valid) {
 		if (--receiver->stale_writes == 0) {
 			while ((link = list_pop(&unit->receiver.held)) != NULL)
@@ -184,7 +190,7 @@ static void staged_issue(struct staged *staged)
 
 	staged->io = (struct env_io){ .on_done = on_staged, .data = staged };
 	unit->in_flight++;
-	env_file_write(unit->receiver.stages[unit->receiver.stage], &staged->io, staged->bytes, staged->size, staged->offset);
+	env_file_write(unit->receiver.stages[unit->receiver.stage], &staged->io, staged->frame, staged->size, staged->offset);
 }
 
 static void receiver_begin_epoch(struct unit *unit, uint64_t epoch)
@@ -219,18 +225,16 @@ static void on_epoch_data(struct unit *unit, const struct frame_header *header, 
 		receiver_refuse_space(unit);
 		return;
 	}
-	staged = malloc(sizeof *staged + size);
-	if (staged == NULL)
-		abort();
+	staged = memory_new(1, sizeof *staged);
 	staged->unit = unit;
 	staged->generation = receiver->generation;
 	staged->sequence = header->sequence;
 	staged->offset = receiver->staged_bytes;
 	staged->size = size;
 	list_init(&staged->link);
-	memcpy(staged->bytes, frame, size);
+	staged->frame = link_keep_frame(unit->peer, header, frame);
 	if (PLANTED(STAGED_IN_PLACE))
-		apply_frame(unit, memcpy(memory_resize(NULL, 1, size), frame, size), on_planted_in_place, NULL);
+		apply_frame(unit, memcpy(memory_resize(NULL, 1, size), staged->frame, size), on_planted_in_place, NULL);
 	receiver->staged_bytes += size;
 	receiver->frames++;
 	receiver->writes++;
@@ -419,21 +423,16 @@ static void on_sync_data(struct unit *unit, const struct frame_header *header, c
 {
 	size_t size = FRAME_HEADER_SIZE + header->payload_size;
 	struct placed *placed;
-	uint8_t *copy;
 
 	if (unit->record.content != COPY_PARTIAL)
 		return; /* a copy that was once whole is never written in place */
 	placed = memory_new(1, sizeof *placed);
-	copy = malloc(size);
-	if (copy == NULL)
-		abort();
-	memcpy(copy, frame, size);
 	placed->generation = unit->receiver.generation;
 	placed->sequence = header->sequence;
 	list_append(&unit->receiver.sync_frames, &placed->link);
 	unit_count(unit, size);
 	unit->done_bytes += size;
-	apply_frame(unit, copy, on_placed, placed);
+	apply_frame(unit, link_keep_frame(unit->peer, header, frame), on_placed, placed);
 	unit_tell(unit, false);
 }
 

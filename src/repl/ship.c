@@ -14,6 +14,10 @@
 #include "repl/internal.h"
 
 #define SHIP_BLOCKS (FRAME_DATA_MAX / DISK_BLOCK_SIZE)
+/* Whole pages, so that the blocks are read to whole pages. */
+#define SHIP_HEAD ((FRAME_HEAD_MAX + DISK_BLOCK_SIZE - 1) / DISK_BLOCK_SIZE * DISK_BLOCK_SIZE)
+
+#define IN_PLACE_MIN (FRAME_DATA_MAX / 2) /* a frame that waits to be sent should not hold much more memory than it has bytes */
 
 struct ship {
 	struct list link; /* of sender.asking */
@@ -25,6 +29,7 @@ struct ship {
 	uint32_t run_count;
 	uint32_t pending;
 	int result;
+	uint8_t *memory; /* room for what stands before a frame's blocks, and the next: */
 	uint8_t *buffer; /* FRAME_DATA_MAX */
 	struct disk_run runs[SHIP_RUNS_MAX];
 	struct disk_reader readers[SHIP_RUNS_MAX];
@@ -58,6 +63,25 @@ static void ship_pack_run(struct ship *ship, const struct disk_run *run, const u
 	}
 }
 
+/* The frame of what is packed: compressed where that pays, else, when it is large, just where it was read. The payload's size and
+ * flags are put into the header. */
+static struct frame_out *ship_frame(struct ship *ship, struct frame_header *header)
+{
+	const struct frame_builder *builder = &ship->builder;
+	uint32_t head = frame_builder_head_size(builder);
+	struct frame_out *frame = frame_out_new(head + builder->data_size);
+	uint32_t compressed = frame_builder_compress(builder, frame->bytes + head);
+
+	if (compressed == 0 && builder->data_size > IN_PLACE_MIN) {
+		free(frame);
+		frame = frame_out_in_place(ship->buffer - head, steal(ship->memory));
+	} else if (compressed == 0) {
+		memcpy(frame->bytes + head, builder->data, builder->data_size);
+	}
+	header->payload_size = frame_builder_finish(builder, compressed, frame->bytes, &header->flags);
+	return frame;
+}
+
 static void ship_send(struct ship *ship)
 {
 	struct unit *unit = ship->unit;
@@ -79,10 +103,9 @@ static void ship_send(struct ship *ship)
 		ship_pack_run(ship, run, ship->buffer + at);
 		at += run->count * DISK_BLOCK_SIZE;
 	}
-	frame = frame_out_new(FRAME_RANGE_HEADER + 16 * (size_t)builder->range_count + builder->data_size);
 	unit_header(unit, ship->sweep ? FRAME_SYNC_DATA : FRAME_EPOCH_DATA, ship->sweep ? 0 : unit->sender.closed_epoch,
 		    ++unit->sender.sequence, &header);
-	header.payload_size = frame_builder_finish(builder, frame->bytes, &header.flags);
+	frame = ship_frame(ship, &header);
 	sender_sent(unit, FRAME_HEADER_SIZE + header.payload_size);
 	for (uint32_t i = 0; ship->sweep && i < ship->run_count; i++) {
 		struct sweep_run *sweep = memory_new(1, sizeof *sweep);
@@ -105,7 +128,7 @@ static void ship_send(struct ship *ship)
 
 static void ship_free(struct ship *ship)
 {
-	free(ship->buffer);
+	free(ship->memory);
 	free(ship);
 }
 
@@ -308,8 +331,9 @@ bool ship_begin(struct unit *unit, bool sweep)
 	list_init(&ship->link);
 	ship->run_count = ship->pending = 0;
 	ship->result = 0;
-	ship->buffer = memory_try_buffer(FRAME_DATA_MAX);
-	if (ship->buffer == NULL || !ship_collect(ship)) {
+	ship->memory = memory_try_buffer(SHIP_HEAD + FRAME_DATA_MAX);
+	ship->buffer = ship->memory + SHIP_HEAD;
+	if (ship->memory == NULL || !ship_collect(ship)) {
 		ship_free(ship);
 		return false;
 	}

@@ -10,6 +10,10 @@
 #define COMPRESSION_LEVEL (-1)
 /* Below this a frame is sent as it is: the saving is not worth the call. */
 #define COMPRESSION_SIZE_MIN 4096u
+/* Of larger ones, as many samples are tried first: what is random, or compressed already, costs a few of them. */
+#define SAMPLED_SIZE_MIN (128u * 1024u)
+#define SAMPLE_SIZE 4096u
+#define SAMPLES 8u
 
 void frame_builder_start(struct frame_builder *builder, uint32_t disk, uint8_t *data)
 {
@@ -49,11 +53,34 @@ bool frame_builder_add_zero(struct frame_builder *builder, uint64_t offset, uint
 	return builder_add(builder, offset, length, true);
 }
 
-uint32_t frame_builder_finish(const struct frame_builder *builder, uint8_t *frame, uint16_t *out_flags)
+uint32_t frame_builder_head_size(const struct frame_builder *builder)
+{
+	return FRAME_HEADER_SIZE + FRAME_RANGE_HEADER + 16 * builder->range_count;
+}
+
+/* 0 when it does not save an eighth: not an error, but a reason to send it as it is. */
+static uint32_t compress(const uint8_t *data, uint32_t size, uint8_t *out)
+{
+	size_t packed = ZSTD_compress(out, size - size / 8, data, size, COMPRESSION_LEVEL);
+
+	return ZSTD_isError(packed) ? 0 : (uint32_t)packed;
+}
+
+uint32_t frame_builder_compress(const struct frame_builder *builder, uint8_t *out)
+{
+	uint32_t size = builder->data_size, samples = 0;
+
+	if (size < COMPRESSION_SIZE_MIN)
+		return 0;
+	for (uint32_t i = 0; size > SAMPLED_SIZE_MIN && i < SAMPLES; i++)
+		samples += compress(builder->data + (size_t)i * (size / SAMPLES), SAMPLE_SIZE, out) == 0;
+	return samples == SAMPLES ? 0 : compress(builder->data, size, out);
+}
+
+uint32_t frame_builder_finish(const struct frame_builder *builder, uint32_t compressed_size, uint8_t *frame, uint16_t *out_flags)
 {
 	uint8_t *payload = frame + FRAME_HEADER_SIZE;
 	uint32_t at = FRAME_RANGE_HEADER;
-	size_t packed = 0;
 
 	put_le32(payload, builder->disk);
 	put_le32(payload + 4, builder->range_count);
@@ -65,19 +92,8 @@ uint32_t frame_builder_finish(const struct frame_builder *builder, uint8_t *fram
 		put_le64(payload + at, range->offset);
 		put_le64(payload + at + 8, range->length | (range->zero ? FRAME_RANGE_ZERO : 0));
 	}
-	*out_flags = 0;
-	if (builder->data_size >= COMPRESSION_SIZE_MIN) {
-		packed = ZSTD_compress(payload + at, builder->data_size - builder->data_size / 8, builder->data,
-				       builder->data_size, COMPRESSION_LEVEL);
-		if (ZSTD_isError(packed)) /* it does not shrink enough: not an error, but a reason to send it as it is */
-			packed = 0;
-	}
-	if (packed > 0) {
-		*out_flags = FRAME_COMPRESSED;
-		return at + (uint32_t)packed;
-	}
-	memcpy(payload + at, builder->data, builder->data_size);
-	return at + builder->data_size;
+	*out_flags = compressed_size > 0 ? FRAME_COMPRESSED : 0;
+	return at + (compressed_size > 0 ? compressed_size : builder->data_size);
 }
 
 bool frame_data_decode(const uint8_t *payload, uint32_t size, uint16_t flags, struct frame_data *out_data)

@@ -100,7 +100,7 @@ struct frame_range {
 	bool zero;
 };
 
-/* Builds one data frame, range by range. The buffer has room for a whole frame. */
+/* Builds one data frame, range by range, its blocks where they were read. */
 struct frame_builder {
 	uint32_t disk;
 	uint32_t range_count;
@@ -113,8 +113,14 @@ void frame_builder_start(struct frame_builder *builder, uint32_t disk, uint8_t *
 /* Adds blocks that stand at builder->data + builder->data_size already; false when it does not fit. Joins neighbours. */
 bool frame_builder_add_data(struct frame_builder *builder, uint64_t offset, uint32_t length);
 bool frame_builder_add_zero(struct frame_builder *builder, uint64_t offset, uint64_t length);
-/* Makes the payload behind `frame` + FRAME_HEADER_SIZE, compressed when that saves an eighth; gives its size and flags. */
-uint32_t frame_builder_finish(const struct frame_builder *builder, uint8_t *frame, uint16_t *out_flags);
+/* Bytes of a frame before its blocks: the header and the ranges so far; FRAME_HEAD_MAX at most. */
+#define FRAME_HEAD_MAX (FRAME_HEADER_SIZE + FRAME_RANGE_HEADER + 16u * FRAME_RANGES_MAX)
+uint32_t frame_builder_head_size(const struct frame_builder *builder);
+/* The blocks, compressed, to `out`, which has room for data_size bytes: their size, 0 when that does not save an eighth. */
+uint32_t frame_builder_compress(const struct frame_builder *builder, uint8_t *out);
+/* The payload up to the blocks, which stand behind it: `compressed_size` bytes as frame_builder_compress made them, or, 0, as
+ * they are. Gives the size of the whole payload, and its flags. */
+uint32_t frame_builder_finish(const struct frame_builder *builder, uint32_t compressed_size, uint8_t *frame, uint16_t *out_flags);
 
 /* A decoded data payload. Ranges lie within `disk_size` given and add up to the data; checked. */
 struct frame_data {

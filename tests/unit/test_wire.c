@@ -20,6 +20,7 @@ static uint8_t frame[FRAME_HEADER_SIZE + FRAME_PAYLOAD_MAX];
 /* A data frame of one range of bytes and one of zeros; gives the payload's size. */
 static uint32_t make_data(bool compressible, uint16_t *out_flags)
 {
+	uint32_t head, compressed, size;
 	uint64_t random = 1;
 
 	for (size_t i = 0; i < 8192; i++) {
@@ -30,7 +31,13 @@ static uint32_t make_data(bool compressible, uint16_t *out_flags)
 	assert_true(frame_builder_add_data(&builder, 4096, 4096));
 	assert_true(frame_builder_add_data(&builder, 8192, 4096)); /* joined with the one before */
 	assert_true(frame_builder_add_zero(&builder, 65536, 131072));
-	return frame_builder_finish(&builder, frame, out_flags);
+	head = frame_builder_head_size(&builder);
+	compressed = frame_builder_compress(&builder, frame + head);
+	if (compressed == 0)
+		memcpy(frame + head, blocks, builder.data_size);
+	size = frame_builder_finish(&builder, compressed, frame, out_flags);
+	assert_int_equal(size, head - FRAME_HEADER_SIZE + (compressed > 0 ? compressed : builder.data_size));
+	return size;
 }
 
 static void test_data_round_trip(void **state)
