@@ -11,6 +11,7 @@
  * A start that fails says why in one line and ends with status 1 (2 for the command line and the configuration). */
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -45,6 +46,9 @@
 #define STOP_LIMIT_MS 10000 /* then the process ends as if killed, which is safe */
 #define RPO_S_DEFAULT 900   /* the cloud's */
 #define DESCRIPTORS_SPARE (DIALECTS * HTTP_CONNECTIONS_MAX + 64u) /* calls, links, and files that are open for a moment */
+
+#define HEAP_PIECE_MAX (4 << 20)  /* bytes; larger ones are mapped and unmapped each on its own */
+#define HEAP_KEPT_MAX (64 << 20)  /* bytes at the end of a thread's heap that are not given back to the kernel */
 
 enum exit_status { EXIT_STOPPED = 0, EXIT_FAILED = 1, EXIT_CONFIGURATION = 2 };
 
@@ -431,6 +435,9 @@ int main(int count, char **arguments)
 	struct options options;
 	struct error error = { 0 };
 
+	/* Frames of a MiB come and go all the time, and memory that is new to the process costs more than what is copied to it. */
+	mallopt(M_MMAP_THRESHOLD, HEAP_PIECE_MAX);
+	mallopt(M_TRIM_THRESHOLD, HEAP_KEPT_MAX);
 	daemon_log_open(LOG_INFO);
 	action = options_parse(&options, count, arguments);
 	if (action == OPTIONS_EXIT)
