@@ -17,7 +17,7 @@
 
 #define ZERO_CHUNK (1024u * 1024u) /* written at a time where the device cannot zero by itself */
 #define DIRECT_ALIGNMENT 4096u
-#define AT_ONCE_MAX (64u * 1024u)
+#define AT_ONCE_MAX (1024u * 1024u)
 #define AT_ONCE_NS UINT64_C(10000000) /* above what a thread that wants this processor, too, takes of it */
 #define BUSY_FACTOR 20u                /* of what a write took: the thread waits for a twentieth of the time at most */
 #define LOCK_TRIES 20
