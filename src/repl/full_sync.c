@@ -9,7 +9,7 @@
 #include "repl/internal.h"
 
 /* The secondary makes its disks stable after so much: often enough to lose little when the link breaks. */
-#define SWEEP_END_BYTES (32u * 1024u * 1024u)
+#define SWEEP_END_BYTES (128u * 1024u * 1024u)
 
 void full_sync_begin(struct unit *unit)
 {
