@@ -21,6 +21,7 @@
 #define BIND_TRIES 40
 #define BIND_RETRY_MS 25
 #define CONNECT_SECONDS 5
+#define UNIX_BUFFER (512 * 1024) /* bytes, which the kernel doubles; where it may not be so much, as much as may be */
 #define ACCEPT_RETRY_NS UINT64_C(100000000)
 
 struct env_socket {
@@ -66,7 +67,7 @@ static_assert(sizeof(struct connecting) <= sizeof(((struct env_io *)0)->private)
 static struct env_socket *socket_new(struct env *env, int fd, sa_family_t family)
 {
 	struct env_socket *made = memory_new(1, sizeof *made);
-	int one = 1, idle = 10, interval = 5, count = 3, unheard_ms = 30000;
+	int one = 1, idle = 10, interval = 5, count = 3, unheard_ms = 30000, unix_buffer = UNIX_BUFFER;
 
 	if (family != AF_UNIX) {
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
@@ -77,6 +78,9 @@ static struct env_socket *socket_new(struct env *env, int fd, sa_family_t family
 		/* The keepalive is for silence. Bytes that nobody acknowledges are sent again for a quarter of an hour. */
 		setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unheard_ms, sizeof unheard_ms);
 	}
+	/* TCP finds its own sizes; a unix socket has the same for all, and both ends wait for each other all the time. */
+	if (family == AF_UNIX && setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &unix_buffer, sizeof unix_buffer) < 0)
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &unix_buffer, sizeof unix_buffer);
 	made->env = env;
 	made->fd = fd;
 	return made;
