@@ -17,9 +17,10 @@
 
 #define ZERO_CHUNK (1024u * 1024u) /* written at a time where the device cannot zero by itself */
 #define DIRECT_ALIGNMENT 4096u
-#define AT_ONCE_MAX (1024u * 1024u)
+#define AT_ONCE_PIECE (256u * 1024u) /* then others take their turn: what the client sends next, above all */
 #define AT_ONCE_NS UINT64_C(10000000) /* above what a thread that wants this processor, too, takes of it */
 #define BUSY_FACTOR 20u                /* of what a write took: the thread waits for a twentieth of the time at most */
+#define SUBMIT_AT 2u /* entries: the device works on the first while others are still being made */
 #define LOCK_TRIES 20
 #define LOCK_RETRY_MS 25
 
@@ -42,6 +43,7 @@ struct transfer {
 	uint64_t left, offset;
 	bool write;
 	unsigned how; /* of enum env_zero */
+	int result;   /* of a piece written at once */
 };
 static_assert(sizeof(struct transfer) <= sizeof(((struct env_io *)0)->private), "a transfer fits into env_io");
 
@@ -51,7 +53,14 @@ static struct transfer *transfer_start(struct env_file *file, struct env_io *io,
 	struct transfer *transfer = (struct transfer *)(void *)io->private.words;
 
 	*transfer = (struct transfer){ .op.on_complete = on_complete, .io = io, .file = file };
+	file->env->transfers++;
 	return transfer;
+}
+
+static void transfer_end(struct transfer *transfer, int result)
+{
+	transfer->file->env->transfers--;
+	io_end(transfer->io, result);
 }
 
 static struct transfer *transfer_of(struct op *op)
@@ -212,7 +221,7 @@ static void on_transferred(struct env *env, struct op *op, int result)
 		return;
 	}
 	if (result <= 0) {
-		io_end(transfer->io, result < 0 ? result : -EIO); /* end of file, or a write of nothing */
+		transfer_end(transfer, result < 0 ? result : -EIO); /* end of file, or a write of nothing */
 		return;
 	}
 	transfer->at += result;
@@ -221,7 +230,7 @@ static void on_transferred(struct env *env, struct op *op, int result)
 	if (transfer->left > 0)
 		transfer_submit(transfer);
 	else
-		io_end(transfer->io, 0);
+		transfer_end(transfer, 0);
 }
 
 /* The kernel keeps the cache in step with what goes past it: the rest of a transfer may take the other way. */
@@ -234,7 +243,35 @@ static int transfer_fd(const struct transfer *transfer, unsigned size)
 	return file->direct_fd;
 }
 
-static void transfer_submit(struct transfer *transfer)
+/* The kernel has no way to begin a write into its cache of every file system: then the ring gives each to a worker, which costs
+ * more than the copy. So short ones are done here, as long as the kernel takes them at once; a write that it makes wait, because
+ * too much is dirty, sends those that follow to the workers for a while. True: done, or failed as *out_result says. */
+static bool write_at_once(struct env_file *file, const void *buffer, size_t length, uint64_t offset, int *out_result)
+{
+	uint64_t began_ns, now_ns;
+	ssize_t written;
+
+	if (file->is_device || file->direct)
+		return false;
+	began_ns = env_now_ns(file->env);
+	if (began_ns < file->busy_until_ns)
+		return false;
+	written = pwrite(file->fd, buffer, length, (off_t)offset);
+	*out_result = written < 0 ? -errno : (int)written;
+	now_ns = env_now_ns(file->env);
+	if (now_ns - began_ns > AT_ONCE_NS)
+		file->busy_until_ns = now_ns + BUSY_FACTOR * (now_ns - began_ns);
+	return written == (ssize_t)length || (written < 0 && *out_result != -EINTR && *out_result != -EAGAIN);
+}
+
+static void on_piece_written(struct env *env, struct op *op, int result)
+{
+	(void)result;
+	op->on_complete = on_transferred;
+	on_transferred(env, op, transfer_of(op)->result);
+}
+
+static void transfer_to_ring(struct transfer *transfer)
 {
 	struct io_uring_sqe *entry = loop_entry(transfer->file->env, &transfer->op);
 	unsigned size = transfer->left < (1u << 30) ? (unsigned)transfer->left : 1u << 30;
@@ -244,27 +281,20 @@ static void transfer_submit(struct transfer *transfer)
 		io_uring_prep_write(entry, fd, transfer->at, size, transfer->offset);
 	else
 		io_uring_prep_read(entry, fd, transfer->at, size, transfer->offset);
+	if (io_uring_sq_ready(&transfer->file->env->ring) >= SUBMIT_AT)
+		io_uring_submit(&transfer->file->env->ring);
 }
 
-/* The kernel has no way to begin a write into its cache of every file system: then the ring gives each to a worker, which costs
- * more than the copy. So short ones are done here, as long as the kernel takes them at once; a write that it makes wait, because
- * too much is dirty, sends those that follow to the workers for a while. True: done, or failed as *out_result says. */
-static bool write_at_once(struct env_file *file, const void *buffer, size_t length, uint64_t offset, int *out_result)
+static void transfer_submit(struct transfer *transfer)
 {
-	uint64_t began_ns, now_ns;
-	ssize_t written;
+	unsigned piece = transfer->left < AT_ONCE_PIECE ? (unsigned)transfer->left : AT_ONCE_PIECE;
 
-	if (file->is_device || file->direct || length > AT_ONCE_MAX)
-		return false;
-	began_ns = env_now_ns(file->env);
-	if (began_ns < file->busy_until_ns)
-		return false;
-	written = pwrite(file->fd, buffer, length, (off_t)offset);
-	*out_result = written < 0 ? -errno : 0;
-	now_ns = env_now_ns(file->env);
-	if (now_ns - began_ns > AT_ONCE_NS)
-		file->busy_until_ns = now_ns + BUSY_FACTOR * (now_ns - began_ns);
-	return written == (ssize_t)length || (written < 0 && *out_result != -EINTR && *out_result != -EAGAIN);
+	if (transfer->write && write_at_once(transfer->file, transfer->at, piece, transfer->offset, &transfer->result)) {
+		transfer->op.on_complete = on_piece_written;
+		io_uring_prep_nop(loop_entry(transfer->file->env, &transfer->op));
+	} else {
+		transfer_to_ring(transfer);
+	}
 }
 
 static void transfer_bytes(struct env_file *file, struct env_io *io, void *buffer, size_t length, uint64_t offset, bool write)
@@ -293,8 +323,8 @@ void env_file_write(struct env_file *file, struct env_io *io, const void *buffer
 	void *bytes;
 	int result;
 
-	if (length > 0 && write_at_once(file, buffer, length, offset, &result)) {
-		env_defer_result(file->env, io, result);
+	if (length > 0 && length <= AT_ONCE_PIECE && write_at_once(file, buffer, length, offset, &result)) {
+		env_defer_result(file->env, io, result < 0 ? result : 0);
 		return;
 	}
 	memcpy(&bytes, &buffer, sizeof bytes); /* the ring reads it only; its interface has one pointer for both ways */
@@ -304,7 +334,7 @@ void env_file_write(struct env_file *file, struct env_io *io, const void *buffer
 static void on_ended(struct env *env, struct op *op, int result)
 {
 	(void)env;
-	io_end(transfer_of(op)->io, result < 0 ? result : 0);
+	transfer_end(transfer_of(op), result < 0 ? result : 0);
 }
 
 void env_file_sync(struct env_file *file, struct env_io *io)
@@ -367,13 +397,13 @@ static void on_zeros_written(struct env *env, struct op *op, int result)
 		transfer->offset += (uint64_t)result;
 		transfer->left -= (uint64_t)result;
 	} else if (result != -EINTR && result != -EAGAIN) {
-		io_end(transfer->io, result < 0 ? result : -EIO);
+		transfer_end(transfer, result < 0 ? result : -EIO);
 		return;
 	}
 	if (transfer->left > 0)
 		zero_by_writing(transfer);
 	else
-		io_end(transfer->io, 0);
+		transfer_end(transfer, 0);
 }
 
 static void zero_by_writing(struct transfer *transfer)
@@ -388,7 +418,7 @@ static void zero_by_writing(struct transfer *transfer)
 static void zero_otherwise(struct transfer *transfer)
 {
 	if ((transfer->how & ENV_ZERO_FAST) != 0)
-		io_end(transfer->io, -EOPNOTSUPP);
+		transfer_end(transfer, -EOPNOTSUPP);
 	else
 		zero_by_writing(transfer);
 }
@@ -405,7 +435,7 @@ static void on_zeroed(struct env *env, struct op *op, int result)
 	else if (result == -EOPNOTSUPP || result == -EINVAL || result == -ENOSYS)
 		zero_otherwise(transfer);
 	else
-		io_end(transfer->io, result < 0 ? result : 0);
+		transfer_end(transfer, result < 0 ? result : 0);
 }
 
 static void zero_by_allocating(struct transfer *transfer)
@@ -420,7 +450,7 @@ static void on_not_fast(struct env *env, struct op *op, int result)
 {
 	(void)env;
 	(void)result;
-	io_end(transfer_of(op)->io, -EOPNOTSUPP);
+	transfer_end(transfer_of(op), -EOPNOTSUPP);
 }
 
 void env_file_zero(struct env_file *file, struct env_io *io, uint64_t offset, uint64_t length, unsigned how)
@@ -447,7 +477,7 @@ static void on_advised(struct env *env, struct op *op, int result)
 {
 	(void)env;
 	(void)result;
-	io_end(transfer_of(op)->io, 0);
+	transfer_end(transfer_of(op), 0);
 }
 
 void env_file_read_ahead(struct env_file *file, struct env_io *io, uint64_t offset, uint64_t length)

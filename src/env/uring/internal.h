@@ -31,6 +31,8 @@ struct env {
 	struct env_timer **timers; /* binary heap; the first is at index 1 */
 	size_t timer_count, timer_room;
 	uint64_t in_flight;        /* ring entries not completed */
+	uint64_t transfers;        /* of them, those of files */
+	uint64_t spin_ns;          /* to look for what comes from a socket before falling asleep */
 	pthread_mutex_t post_lock;
 	struct post *posted, **posted_end;
 	int event_fd;

@@ -1,6 +1,7 @@
 #include "env/uring/loop.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -16,6 +17,8 @@
 #define RING_ENTRIES 1024u
 #define DEFERRED_ROUNDS 3u
 #define SECOND_NS UINT64_C(1000000000)
+#define SPIN_NS_MIN UINT64_C(4000)
+#define SPIN_NS_MAX UINT64_C(50000) /* what a processor takes to fall asleep and to be woken, a few times over */
 
 /* --- time and chance --- */
 
@@ -181,16 +184,41 @@ void loop_post(struct env *env, void (*fn)(void *data), void *data)
 
 /* --- running --- */
 
-static void loop_wait(struct env *env)
+static bool loop_has_work(struct env *env)
 {
-	uint64_t wait_ns = list_is_empty(&env->deferred) ? timers_wait_ns(env) : 0;
+	return io_uring_cq_ready(&env->ring) > 0 || (__atomic_load_n(env->ring.sq.kflags, __ATOMIC_RELAXED) & IORING_SQ_TASKRUN) != 0;
+}
+
+/* For how long to look for work instead of falling asleep: to be woken takes longer than most requests. While a device is at work
+ * on several transfers, the next of them is soon there, or worth the loss; one alone takes what it takes. */
+static uint64_t loop_spin_ns(const struct env *env)
+{
+	return env->transfers == 0 ? env->spin_ns : env->transfers == 1 ? 0 : SPIN_NS_MAX;
+}
+
+/* True: there is something to do. Whoever else wants this processor meanwhile gets it. */
+static bool loop_spin(struct env *env, uint64_t spin_ns)
+{
+	uint64_t until_ns;
+
+	if (spin_ns == 0)
+		return false;
+	io_uring_submit_and_get_events(&env->ring);
+	until_ns = env_now_ns(env) + spin_ns;
+	while (!loop_has_work(env)) {
+		if (env_now_ns(env) >= until_ns)
+			return false;
+		sched_yield();
+	}
+	io_uring_get_events(&env->ring);
+	return true;
+}
+
+static void loop_sleep(struct env *env, uint64_t wait_ns)
+{
 	struct __kernel_timespec time;
 	struct io_uring_cqe *entry;
 
-	if (wait_ns == 0) {
-		io_uring_submit_and_get_events(&env->ring);
-		return;
-	}
 	if (wait_ns == UINT64_MAX) {
 		io_uring_submit_and_wait(&env->ring, 1);
 		return;
@@ -198,6 +226,25 @@ static void loop_wait(struct env *env)
 	time.tv_sec = (long long)(wait_ns / SECOND_NS);
 	time.tv_nsec = (long long)(wait_ns % SECOND_NS);
 	io_uring_submit_and_wait_timeout(&env->ring, &entry, 1, &time, NULL);
+}
+
+/* Looking is worth it again where it would have been worth it now. */
+static void loop_wait(struct env *env)
+{
+	uint64_t wait_ns = list_is_empty(&env->deferred) ? timers_wait_ns(env) : 0, began_ns;
+
+	if (wait_ns == 0) {
+		io_uring_submit_and_get_events(&env->ring);
+		return;
+	}
+	if (wait_ns > SPIN_NS_MAX && loop_spin(env, loop_spin_ns(env)))
+		return;
+	began_ns = env_now_ns(env);
+	loop_sleep(env, wait_ns);
+	if (env_now_ns(env) - began_ns > SPIN_NS_MAX)
+		env->spin_ns = 0;
+	else
+		env->spin_ns = env->spin_ns == 0 ? SPIN_NS_MIN : env->spin_ns < SPIN_NS_MAX / 2 ? 2 * env->spin_ns : SPIN_NS_MAX;
 }
 
 void loop_run(struct env *env)
@@ -226,7 +273,7 @@ void loop_resume(struct env *env)
  * switches less for each. Kernels before 6.1 do not know that. */
 static int ring_init(struct io_uring *ring)
 {
-	static const unsigned flags[] = { IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN, 0 };
+	static const unsigned flags[] = { IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG, 0 };
 	int result = -EINVAL;
 
 	for (size_t i = 0; result == -EINVAL && i < sizeof(flags) / sizeof(flags[0]); i++) {
