@@ -52,6 +52,7 @@ static const struct config_key keys[] = {
 	SITE("nbd", "unix", config_value_socket, nbd_unix, 0, 0),
 	SITE("nbd", "clients", config_value_number, nbd_limits.clients, 1, 100000),
 	SITE("nbd", "memory", config_value_size, nbd_limits.memory, 64 * MIB, TIB),
+	SITE("nbd", "spin_us", config_value_number, spin_us, 0, 1000),
 	SITE("nbd", "wait_s", config_value_number, nbd_limits.wait_s, 1, 30),
 	SITE("nbd", "tls", config_value_tls, nbd_tls, 0, 0),
 	SITE("nbd", "tls_certificate", config_value_path, tls_certificate, 0, 0),
@@ -92,6 +93,7 @@ void config_init(struct config *config, const char *directory)
 		.log = LOG_INFO,
 		.nbd_listen = "tcp:127.0.0.1:10809",
 		.nbd_unix = "\n", /* not given: config_check puts it into the data folder */
+		.spin_us = 50,
 		.nbd_limits = { .clients = 4096, .memory = 1024 * MIB, .wait_s = 30 },
 		.link_listen = "tcp:127.0.0.1:8651",
 		.limits = engine_limits_default,

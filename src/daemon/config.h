@@ -44,6 +44,7 @@ struct config {
 	char nbd_listen[CONFIG_ADDRESS_SIZE]; /* "tcp:HOST:PORT", or "" for none */
 	char nbd_unix[CONFIG_PATH_SIZE];      /* path of a socket, or "" for none */
 	struct nbd_server_limits nbd_limits;
+	uint32_t spin_us; /* env/uring/loop.h */
 	enum nbd_tls nbd_tls;
 	char tls_certificate[CONFIG_PATH_SIZE]; /* these four: "" for none */
 	char tls_key[CONFIG_PATH_SIZE];

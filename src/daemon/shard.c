@@ -162,6 +162,7 @@ static int shard_open(struct shard *shard, struct error *error)
 
 	if (code < 0)
 		return code;
+	loop_set_spin(shard->core.env, shard->options->config->spin_us * UINT64_C(1000));
 	code = shard_open_engine(shard, error);
 	if (code < 0)
 		return code;

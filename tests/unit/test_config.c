@@ -65,7 +65,7 @@ static void test_everything(void **state)
 	assert_string_equal(parse(&config,
 		"# a comment\n"
 		"[site]\nregion = cn-north\nzone = cn-north-a\ndata = ../site\nrun=/run/x\nlog=debug\n\n"
-		"[api]\nlisten=0.0.0.0:9000 ; why not\n[nbd]\nlisten=none\nunix=none\nclients=7\nmemory=64M\nwait_s=5\n"
+		"[api]\nlisten=0.0.0.0:9000 ; why not\n[nbd]\nlisten=none\nunix=none\nclients=7\nmemory=64M\nwait_s=5\nspin_us=0\n"
 		"[link]\nlisten=tcp:[::1]:7\r\n"
 		"[limits]\nkept_bytes=64M\nwindow_bytes=2g\nstaging_bytes=1T\ncycle_ms=250\npairs_per_group=8\n"
 		"[peer cn-south-a]\nregion=cn-south\naddress=tcp:10.0.0.2:8651\nsecret=" SECRET "\n"
@@ -79,6 +79,7 @@ static void test_everything(void **state)
 	assert_int_equal(config.nbd_limits.clients, 7);
 	assert_int_equal(config.nbd_limits.memory, 64u << 20);
 	assert_int_equal(config.nbd_limits.wait_s, 5);
+	assert_int_equal(config.spin_us, 0);
 	assert_string_equal(config.link_listen, "tcp:[::1]:7");
 	assert_int_equal(config.limits.kept_bytes_max, 64u << 20);
 	assert_int_equal(config.limits.window_bytes_max, 2ull << 30);

@@ -91,6 +91,8 @@ static void path_of(const struct world *world, const char *name, char out[128])
 	snprintf(out, 128, "%s/%s", world->directory, name);
 }
 
+static uint64_t spin_ns; /* of the worlds that are set up */
+
 static int set_up(void **state)
 {
 	struct world *world = calloc(1, sizeof *world);
@@ -100,6 +102,7 @@ static int set_up(void **state)
 	snprintf(world->run, sizeof world->run, "/dev/shm/offsite-loop-XXXXXX");
 	assert_non_null(mkdtemp(world->run));
 	assert_int_equal(loop_new(world->run, &world->env, &(struct error){ 0 }), 0);
+	loop_set_spin(world->env, spin_ns);
 	*state = world;
 	return 0;
 }
@@ -135,7 +138,8 @@ static void bytes_written_are_read_back_and_zeroed(void **state)
 	struct env_file *file = make_file(world, "f", 4 * MIB);
 	uint8_t *bytes = malloc(2 * MIB), *back = malloc(2 * MIB);
 
-	memset(bytes, 0x5a, 2 * MIB);
+	for (unsigned i = 0; i < 2 * MIB; i++)
+		bytes[i] = (uint8_t)(i / 4096 + 1); /* so that a piece in the wrong place shows */
 	for (int punch = 0; punch < 2; punch++) {
 		struct call calls[4] = { call_of(world), call_of(world), call_of(world), call_of(world) };
 
@@ -149,7 +153,7 @@ static void bytes_written_are_read_back_and_zeroed(void **state)
 		env_file_read(file, start(&calls[3]), back, 2 * MIB, 4096);
 		assert_int_equal(wait_for(&calls[3]), 0);
 		for (unsigned i = 0; i < 2 * MIB; i++)
-			assert_int_equal(back[i], i >= 512 && i < 512 + MIB ? 0 : 0x5a);
+			assert_int_equal(back[i], i >= 512 && i < 512 + MIB ? 0 : bytes[i]);
 	}
 	env_file_close(file);
 	free(bytes);
@@ -519,6 +523,8 @@ static void freeing_the_loop_completes_everything_exactly_once(void **state)
 
 int main(void)
 {
+	static const uint64_t spins_ns[] = { 0, 1000000 };
+	int failed = 0;
 	const struct CMUnitTest tests[] = {
 		in_world(bytes_written_are_read_back_and_zeroed),
 		in_world(a_read_beyond_the_end_fails_and_an_empty_one_does_not),
@@ -535,5 +541,9 @@ int main(void)
 		in_world(freeing_the_loop_completes_everything_exactly_once),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	for (size_t i = 0; i < sizeof spins_ns / sizeof spins_ns[0]; i++) {
+		spin_ns = spins_ns[i];
+		failed += cmocka_run_group_tests_name(i == 0 ? "sleeping at once" : "looking first", tests, NULL, NULL);
+	}
+	return failed;
 }

@@ -32,7 +32,8 @@ struct env {
 	size_t timer_count, timer_room;
 	uint64_t in_flight;        /* ring entries not completed */
 	uint64_t transfers;        /* of them, those of files */
-	uint64_t spin_ns;          /* to look for what comes from a socket before falling asleep */
+	uint64_t spin_ns_max;      /* to look for work before falling asleep */
+	uint64_t spin_ns;          /* of it, for what comes from a socket: as much as paid of late */
 	pthread_mutex_t post_lock;
 	struct post *posted, **posted_end;
 	int event_fd;

@@ -18,7 +18,6 @@
 #define DEFERRED_ROUNDS 3u
 #define SECOND_NS UINT64_C(1000000000)
 #define SPIN_NS_MIN UINT64_C(4000)
-#define SPIN_NS_MAX UINT64_C(50000) /* what a processor takes to fall asleep and to be woken, a few times over */
 
 /* --- time and chance --- */
 
@@ -193,7 +192,7 @@ static bool loop_has_work(struct env *env)
  * on several transfers, the next of them is soon there, or worth the loss; one alone takes what it takes. */
 static uint64_t loop_spin_ns(const struct env *env)
 {
-	return env->transfers == 0 ? env->spin_ns : env->transfers == 1 ? 0 : SPIN_NS_MAX;
+	return env->transfers == 0 ? env->spin_ns : env->transfers == 1 ? 0 : env->spin_ns_max;
 }
 
 /* True: there is something to do. Whoever else wants this processor meanwhile gets it. */
@@ -237,14 +236,21 @@ static void loop_wait(struct env *env)
 		io_uring_submit_and_get_events(&env->ring);
 		return;
 	}
-	if (wait_ns > SPIN_NS_MAX && loop_spin(env, loop_spin_ns(env)))
+	if (wait_ns > env->spin_ns_max && loop_spin(env, loop_spin_ns(env)))
 		return;
 	began_ns = env_now_ns(env);
 	loop_sleep(env, wait_ns);
-	if (env_now_ns(env) - began_ns > SPIN_NS_MAX)
+	if (env_now_ns(env) - began_ns > env->spin_ns_max)
 		env->spin_ns = 0;
 	else
-		env->spin_ns = env->spin_ns == 0 ? SPIN_NS_MIN : env->spin_ns < SPIN_NS_MAX / 2 ? 2 * env->spin_ns : SPIN_NS_MAX;
+		env->spin_ns = env->spin_ns == 0 ? SPIN_NS_MIN : 2 * env->spin_ns;
+	if (env->spin_ns > env->spin_ns_max)
+		env->spin_ns = env->spin_ns_max;
+}
+
+void loop_set_spin(struct env *env, uint64_t spin_ns_max)
+{
+	env->spin_ns_max = spin_ns_max;
 }
 
 void loop_run(struct env *env)

@@ -2,12 +2,18 @@
 #ifndef ENV_URING_LOOP_H
 #define ENV_URING_LOOP_H
 
+#include <stdint.h>
+
 struct env;
 struct error;
 
 /* `memory_directory` must be on tmpfs (checked) and is made when missing; env_memory_* keep their files there. NULL: no
  * kept memory is offered (env_memory_open fails with -ENOTSUP). Gives the env; env_free releases it. */
 int loop_new(const char *memory_directory, struct env **out_env, struct error *error);
+
+/* Before it runs: for how many nanoseconds at most it looks for work before it sleeps, where that has been worth it. 0, as made:
+ * it sleeps at once. */
+void loop_set_spin(struct env *env, uint64_t spin_ns_max);
 
 /* Runs until loop_stop; the calling thread becomes the env's thread. */
 void loop_run(struct env *env);
