@@ -20,7 +20,8 @@
 #define AT_ONCE_PIECE (256u * 1024u) /* then others take their turn: what the client sends next, above all */
 #define AT_ONCE_NS UINT64_C(10000000) /* above what a thread that wants this processor, too, takes of it */
 #define BUSY_FACTOR 20u                /* of what a write took: the thread waits for a twentieth of the time at most */
-#define SUBMIT_AT 2u /* entries: the device works on the first while others are still being made */
+#define SUBMIT_AT 2u     /* entries: the device works on the first while others are still being made, */
+#define SUBMIT_BELOW 33u /* transfers in flight: unless it has enough to do */
 #define LOCK_TRIES 20
 #define LOCK_RETRY_MS 25
 
@@ -281,7 +282,7 @@ static void transfer_to_ring(struct transfer *transfer)
 		io_uring_prep_write(entry, fd, transfer->at, size, transfer->offset);
 	else
 		io_uring_prep_read(entry, fd, transfer->at, size, transfer->offset);
-	if (io_uring_sq_ready(&transfer->file->env->ring) >= SUBMIT_AT)
+	if (transfer->file->env->transfers < SUBMIT_BELOW && io_uring_sq_ready(&transfer->file->env->ring) >= SUBMIT_AT)
 		io_uring_submit(&transfer->file->env->ring);
 }
 
