@@ -123,11 +123,14 @@ def nbdkit(*plugin):
 
 
 def fio(top, uris, seconds, rw="randwrite", bs="4k", depth=32, fsync=0):
-    """What one client on each URI gets done, all at the same time. client: of one processor, by all clients."""
-    command = ["fio", "--ioengine=nbd", f"--rw={rw}", f"--bs={bs}", f"--iodepth={depth}", f"--fsync={fsync}", "--time_based",
+    """What one client on each URI gets done, all at the same time. client: of one processor, by all clients. In the place of a URI may
+    stand the path of a file, which is then used past the cache, without any server."""
+    command = ["fio", f"--rw={rw}", f"--bs={bs}", f"--iodepth={depth}", f"--fsync={fsync}", "--time_based",
                f"--runtime={seconds}", "--norandommap", "--randrepeat=0", "--refill_buffers", "--group_reporting", "--output-format=json"]
     for number, uri in enumerate(uris):
-        command += [f"--name=client-{number}", f"--uri={uri}"]
+        file = uri.startswith("/")
+        command += [f"--name=client-{number}"]
+        command += ["--ioengine=io_uring", "--direct=1", f"--filename={uri}"] if file else ["--ioengine=nbd", f"--uri={uri}"]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd=top,
                           env=dict(os.environ, **{folder.MARK: top}), timeout=seconds + 120)
     if done.returncode:
