@@ -34,6 +34,7 @@ struct backend {
 	struct env *env;
 	uint64_t size;      /* bytes that are read and written */
 	uint64_t room;      /* bytes it has: size, or more */
+	bool direct;        /* past the kernel's cache */
 	uint64_t stale_end; /* from `size` to here it may hold anything; other room holds zeros */
 };
 

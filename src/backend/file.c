@@ -48,7 +48,11 @@ static void file_forget_cache(struct backend *backend)
 
 static int file_set_direct(struct backend *backend, bool direct)
 {
-	return env_file_set_direct(file_of(backend), direct);
+	int result = env_file_set_direct(file_of(backend), direct);
+
+	if (result == 0)
+		backend->direct = direct;
+	return result;
 }
 
 static int file_next_data(struct backend *backend, uint64_t from, uint64_t *out_start, uint64_t *out_end)

@@ -228,8 +228,8 @@ static bool disk_admit(struct disk *disk, struct disk_request *request)
 		disk_end(request, disk->failure != 0 ? -EIO : -EROFS);
 		return true;
 	}
-	/* W3: until it is known what this disk is. After a failed sync and a restart its cache shows what the platter does not
-	 * have, and a flush would say that all is well: track.c drops the cache first. */
+	/* W3: until it is known what this disk is, and its map is there: a write would be in none, and a flush would say that all is
+	 * well of what a map that was lost still has to look at. */
 	if (disk->tracking == TRACKING_EXPECTED || disk->tracking == TRACKING_LOADING)
 		return false;
 	if (!is_change(request)) {

@@ -1,13 +1,15 @@
 /* Reading changed blocks and sending them as data frames: of a closed epoch, and of the first full sync.
  *
- * A ship is one frame on its way: runs of one disk, up to a frame's worth of blocks, read at the same time into one buffer;
- * then zeros become ranges, the rest is packed and sent. Blocks that are only suspected to have changed are compared first: their
- * hashes go, the other side says which differ from what it has committed, and those are sent. All within one closed epoch, so
- * that what is compared stands still on both sides. */
+ * A ship is one frame on its way: runs of one disk, up to a frame's worth of blocks, read into one buffer, a few at a time,
+ * each taken when its turn to be read has come: until then a write may keep its bytes. Then zeros become ranges, the rest is
+ * packed and sent. Blocks that are only suspected to have changed are compared first: their hashes go, the other side says
+ * which differ from what it has committed, and those are sent. All within one closed epoch, so that what is compared stands
+ * still on both sides. */
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
 
+#include "backend/backend.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -27,7 +29,9 @@ struct ship {
 	bool sweep, suspect;
 	uint64_t ask; /* the question's sequence */
 	uint32_t run_count;
-	uint32_t pending;
+	uint32_t pending; /* of them, those being read */
+	uint64_t blocks;  /* of them all, holes apart */
+	bool complete;    /* no more of them */
 	int result;
 	uint8_t *memory; /* room for what stands before a frame's blocks, and the next: */
 	uint8_t *buffer; /* FRAME_DATA_MAX */
@@ -265,56 +269,69 @@ static void ship_end(struct ship *ship)
 		ship_pump(unit);
 }
 
+static void ship_collect(struct ship *ship);
+
 static void on_run_read(struct disk_reader *reader, int result)
 {
 	struct ship *ship = reader->data;
 
 	if (result < 0)
 		ship->result = result;
-	if (--ship->pending == 0)
+	ship->pending--;
+	if (!ship->complete && ship->generation == ship->unit->sender.generation && ship->result == 0)
+		ship_collect(ship);
+	if (ship->pending == 0)
 		ship_end(ship);
 }
 
-/* Collects runs and starts their reads; false when the disk has none to give now. */
-static bool ship_collect(struct ship *ship)
+/* The next run, and the start of its read; false when the frame is full, or the disk has none for it now. */
+static bool ship_add_run(struct ship *ship)
 {
 	struct sender *sender = &ship->unit->sender;
 	struct disk *disk = ship->unit->disks[ship->disk].disk;
-	uint64_t blocks = 0;
+	struct disk_run *run = &ship->runs[ship->run_count];
+	struct disk_reader *reader = &ship->readers[ship->run_count];
+	uint8_t *at = ship->buffer + ship->blocks * DISK_BLOCK_SIZE;
+	uint64_t room = SHIP_BLOCKS - ship->blocks;
 
-	while (ship->run_count < SHIP_RUNS_MAX && blocks < SHIP_BLOCKS) {
-		struct disk_run *run = &ship->runs[ship->run_count];
-		struct disk_reader *reader = &ship->readers[ship->run_count];
-		uint8_t *at = ship->buffer + blocks * DISK_BLOCK_SIZE;
-		bool found = ship->sweep ? disk_sweep_next(disk, sender->sweep_from, SHIP_BLOCKS - blocks, run)
-					 : disk_ship_next(disk, SHIP_BLOCKS - blocks, run);
-
-		if (!found)
-			break;
-		if (ship->run_count == 0) {
-			ship->suspect = run->suspect;
-		} else if (ship->suspect != run->suspect) {
-			disk_ship_unget(disk, run);
-			break;
-		}
-		ship->run_count++;
-		sender->sweep_from = run->first + run->count;
-		if (run->kind == DISK_RUN_HOLE)
-			continue;
-		blocks += run->count;
-		if (run->kind == DISK_RUN_KEPT) {
-			disk_ship_kept(disk, run, at);
-			continue;
-		}
-		reader->on_read = on_run_read;
-		reader->data = ship;
-		ship->pending++;
-		if (ship->sweep)
-			disk_sweep_read(disk, reader, run, at);
-		else
-			disk_ship_read(disk, reader, run, at);
+	if (ship->run_count == SHIP_RUNS_MAX || room == 0)
+		return false;
+	if (!(ship->sweep ? disk_sweep_next(disk, sender->sweep_from, room, run) : disk_ship_next(disk, room, run)))
+		return false;
+	if (ship->run_count == 0)
+		ship->suspect = run->suspect;
+	if (ship->suspect != run->suspect) {
+		disk_ship_unget(disk, run);
+		return false;
 	}
-	return ship->run_count > 0;
+	ship->run_count++;
+	sender->sweep_from = run->first + run->count;
+	if (run->kind == DISK_RUN_HOLE)
+		return true;
+	ship->blocks += run->count;
+	if (run->kind == DISK_RUN_KEPT) {
+		disk_ship_kept(disk, run, at);
+		return true;
+	}
+	reader->on_read = on_run_read;
+	reader->data = ship;
+	ship->pending++;
+	if (ship->sweep)
+		disk_sweep_read(disk, reader, run, at);
+	else
+		disk_ship_read(disk, reader, run, at);
+	return true;
+}
+
+/* Collects runs until enough are being read, or the frame is complete. From the cache each read is a copy that clients wait for,
+ * so only a few are begun at a time. A device is done soonest with all at once, and until a block is read a write to it costs
+ * twice. */
+static void ship_collect(struct ship *ship)
+{
+	const struct backend *backend = disk_backend(ship->unit->disks[ship->disk].disk);
+
+	while (!ship->complete && (backend->direct || ship->pending < SHIP_READS_MAX))
+		ship->complete = !ship_add_run(ship);
 }
 
 bool ship_begin(struct unit *unit, bool sweep)
@@ -330,10 +347,14 @@ bool ship_begin(struct unit *unit, bool sweep)
 	ship->suspect = false;
 	list_init(&ship->link);
 	ship->run_count = ship->pending = 0;
+	ship->blocks = 0;
+	ship->complete = false;
 	ship->result = 0;
 	ship->memory = memory_try_buffer(SHIP_HEAD + FRAME_DATA_MAX);
 	ship->buffer = ship->memory + SHIP_HEAD;
-	if (ship->memory == NULL || !ship_collect(ship)) {
+	if (ship->memory != NULL)
+		ship_collect(ship);
+	if (ship->run_count == 0) {
 		ship_free(ship);
 		return false;
 	}
