@@ -104,6 +104,18 @@ static const char *client_broken(const struct nbd_client *client)
 	return known ? secure_socket_reason(client->secure) : "the connection broke";
 }
 
+/* After what was under way has ended: whether the stream goes on. If not, the client has been dropped, or is gone. */
+static bool client_stays(struct nbd_client *client, int result)
+{
+	if (client->gone)
+		client_free_when_done(client);
+	else if (result < 0)
+		client_drop(client, client_broken(client));
+	else
+		return true;
+	return false;
+}
+
 static void on_late(struct env_timer *timer)
 {
 	client_drop(timer->data, "no export was chosen in time");
@@ -115,12 +127,10 @@ static void on_received(struct env_io *io, int result)
 
 	client->receiving = false;
 	client->moved++;
-	if (client->gone) {
-		client_free_when_done(client);
+	if (!client_stays(client, result))
 		return;
-	}
-	if (result <= 0) {
-		client_drop(client, result == 0 ? "the client closed the connection" : client_broken(client));
+	if (result == 0) {
+		client_drop(client, "the client closed the connection");
 		return;
 	}
 	nbd_session_input(client->session, (size_t)result);
@@ -151,14 +161,8 @@ static void on_sent(struct env_io *io, int result)
 
 	client->sending = false;
 	client->moved++;
-	if (client->gone) {
-		client_free_when_done(client);
+	if (!client_stays(client, result))
 		return;
-	}
-	if (result < 0) {
-		client_drop(client, client_broken(client));
-		return;
-	}
 	if (!client->parting)
 		nbd_session_sent(client->session, client->sending_bytes);
 	client_go_on(client);
@@ -196,14 +200,8 @@ static void on_secured(struct env_io *io, int result)
 	struct nbd_client *client = io->data;
 
 	client->receiving = false;
-	if (client->gone) {
-		client_free_when_done(client);
+	if (!client_stays(client, result))
 		return;
-	}
-	if (result < 0) {
-		client_drop(client, client_broken(client));
-		return;
-	}
 	log_event(LOG_INFO, "nbd.secured", "client=%llu tls=%s", (unsigned long long)client->number,
 		  secure_socket_kind(client->secure));
 	nbd_session_secured(client->session);
