@@ -334,7 +334,7 @@ static void apply_pump(struct unit *unit)
 		unit->in_flight++;
 		applier->io = (struct env_io){ .on_done = on_stage_read, .data = unit };
 		if (applier->buffer == NULL)
-			applier->buffer = memory_resize(NULL, 1, left < APPLY_READ_MAX ? left : APPLY_READ_MAX);
+			applier->buffer = memory_resize(NULL, 1, applier->size < APPLY_READ_MAX ? applier->size : APPLY_READ_MAX);
 		env_file_read(unit->receiver.stages[applier->stage], &applier->io, applier->buffer,
 			      left < APPLY_READ_MAX ? left : APPLY_READ_MAX, applier->offset);
 		return;

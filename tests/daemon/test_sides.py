@@ -201,6 +201,22 @@ def test_what_only_the_old_primary_held_is_kept_until_discarded(group):
         read(disk, 90 + number, 0, 8 * MIB)
 
 
+def test_a_divergence_is_kept_below_frames_that_do_not_shrink(group, tmp_path):
+    """Large frames and a small last one, each of which is read twice: once for what it overwrites, then to be written."""
+    fail_over(group)
+    content = tmp_path / "content"
+    content.write_bytes(os.urandom(5 * MIB + 4096))
+    run("qemu-io", "-f", "raw", "-c", f"write -s {content} 0 {content.stat().st_size}", "-c", "flush", group.theirs[0].uri)
+    reprotect_and_catch_up(group)
+    until("kept", lambda: group.row(group.north)["Offsite"]["Divergence"] == "kept")
+
+    def holds():
+        with open(group.ours[0].path, "rb") as image:
+            return image.read(content.stat().st_size) == content.read_bytes()
+    until("applied", holds)
+    read_at(diverged_uris(group.ours[0])[0], 66, 2 * MIB, MIB)
+
+
 def test_a_divergence_beyond_its_bound_is_given_up_loudly(two_sites):
     for one, other in (two_sites, two_sites[::-1]):
         one.configure([other], extra="[limits]\ndivergence_bytes = 64K\n")
