@@ -205,9 +205,11 @@ void control_on_unit(struct control *control, const struct unit_status *status)
 	/* A short one may have begun and ended since the last status: busy tells a status from before its start. */
 	stopped_by_itself = replica->state == PAIR_MANUAL_SYNCING && status->state == UNIT_STOPPED && status->one_shot_done &&
 			    !replica->busy && status->role == UNIT_PRIMARY;
+	/* Why an operation failed stands until the state changes, or the unit has something to say, too. */
+	if (status->reason[0] != '\0' || strcmp(replica->message, replica->status.reason) == 0)
+		text_copy(replica->message, sizeof replica->message, status->reason);
 	replica->status = *status;
 	replica->told_ms = control_now_ms();
-	text_copy(replica->message, sizeof replica->message, status->reason);
 	if (status->disks_differ)
 		level_disks(control, replica);
 	if (status->consistent && !replica->synced)
