@@ -84,7 +84,7 @@ static int hex_digit(char digit)
 	return -1;
 }
 
-bool hash_from_hex(const char *hex, uint8_t *out, size_t size)
+bool hash_read_hex(const char *hex, uint8_t *out, size_t size)
 {
 	for (size_t i = 0; i < size; i++) {
 		int high = hex_digit(hex[2 * i]);
@@ -94,5 +94,10 @@ bool hash_from_hex(const char *hex, uint8_t *out, size_t size)
 			return false;
 		out[i] = (uint8_t)(high << 4 | low);
 	}
-	return hex[2 * size] == 0;
+	return true;
+}
+
+bool hash_from_hex(const char *hex, uint8_t *out, size_t size)
+{
+	return hash_read_hex(hex, out, size) && hex[2 * size] == 0;
 }

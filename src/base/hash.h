@@ -26,6 +26,8 @@ bool hash_equal(const void *left, const void *right, size_t size);
 
 /* Lower-case hex; out has room for 2 * size + 1. */
 void hash_to_hex(const void *data, size_t size, char *out);
+/* 2 * size hex digits, whatever follows them; false when they are not. */
+bool hash_read_hex(const char *hex, uint8_t *out, size_t size);
 /* Exactly 2 * size hex digits; false when it is not. */
 bool hash_from_hex(const char *hex, uint8_t *out, size_t size);
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/memory.h"
 
 struct psk_key {
@@ -17,27 +18,12 @@ struct psk_keys {
 	size_t count;
 };
 
-static int digit_value(char digit)
-{
-	if (digit >= '0' && digit <= '9')
-		return digit - '0';
-	if (digit >= 'a' && digit <= 'f')
-		return digit - 'a' + 10;
-	return digit >= 'A' && digit <= 'F' ? digit - 'A' + 10 : -1;
-}
-
 static const char *key_parse(const char *text, size_t length, struct psk_key *key)
 {
-	if (length % 2 != 0 || length < 2 * PSK_KEY_MIN || length > 2 * PSK_KEY_MAX)
-		return "a key has 32 to 128 hexadecimal digits";
-	for (size_t i = 0; i < length; i += 2) {
-		int high = digit_value(text[i]), low = digit_value(text[i + 1]);
-
-		if (high < 0 || low < 0)
-			return "a key has 32 to 128 hexadecimal digits";
-		key->bytes[i / 2] = (uint8_t)(high << 4 | low);
-	}
 	key->size = length / 2;
+	if (length % 2 != 0 || length < 2 * PSK_KEY_MIN || length > 2 * PSK_KEY_MAX ||
+	    !hash_read_hex(text, key->bytes, key->size))
+		return "a key has 32 to 128 hexadecimal digits";
 	return NULL;
 }
 

@@ -88,6 +88,9 @@ static void hex_goes_both_ways_and_nothing_else_is_taken(void **state)
 	assert_false(hash_from_hex("00ffg5", bytes, 3));
 	assert_false(hash_from_hex("", bytes, 3));
 	assert_true(hash_from_hex("", bytes, 0));
+	assert_true(hash_read_hex("a5,", bytes, 1));
+	assert_int_equal(bytes[0], 0xa5);
+	assert_false(hash_read_hex("a", bytes, 1));
 }
 
 static void errors_say_the_context_first(void **state)

@@ -4,6 +4,7 @@
 
 #include "api/http/http.h"
 #include "api/http/internal.h"
+#include "base/hash.h"
 #include "base/memory.h"
 
 static char *text_copy(const char *text, size_t size)
@@ -42,15 +43,6 @@ void http_parameters_fini(struct http_parameters *parameters)
 	*parameters = (struct http_parameters){ 0 };
 }
 
-static int digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* Decodes [text, end) in place of `out`, which has room for as much; gives the decoded size or -EINVAL. */
 static int form_decode(const char *text, const char *end, char *out, size_t *out_size)
 {
@@ -62,9 +54,9 @@ static int form_decode(const char *text, const char *end, char *out, size_t *out
 			text++;
 			continue;
 		}
-		if (end - text < 3 || digit(text[1]) < 0 || digit(text[2]) < 0)
+		if (end - text < 3 || !hash_read_hex(text + 1, (uint8_t *)out + size, 1))
 			return -EINVAL;
-		out[size++] = (char)(digit(text[1]) << 4 | digit(text[2]));
+		size++;
 		text += 3;
 	}
 	*out_size = size;
