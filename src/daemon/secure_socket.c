@@ -16,6 +16,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "base/vector.h"
 #include "env/env.h"
 #include "tls/session.h"
 
@@ -158,20 +159,6 @@ static void go_on_receive(struct secure_socket *secure)
 		complete(&secure->receive_io, result);
 }
 
-/* Takes what was encrypted off the front of the vector. */
-static void send_advance(struct secure_socket *secure, size_t taken)
-{
-	while (secure->iov_count > 0 && taken >= secure->iov->iov_len) {
-		taken -= secure->iov->iov_len;
-		secure->iov++;
-		secure->iov_count--;
-	}
-	if (secure->iov_count > 0) {
-		secure->iov->iov_base = (uint8_t *)secure->iov->iov_base + taken;
-		secure->iov->iov_len -= taken;
-	}
-}
-
 static void go_on_send(struct secure_socket *secure)
 {
 	int result = secure->broken;
@@ -181,7 +168,7 @@ static void go_on_send(struct secure_socket *secure)
 	if (result == 0 && secure->iov_count > 0) {
 		result = tls_session_write(secure->tls, secure->iov, secure->iov_count);
 		if (result > 0)
-			send_advance(secure, (size_t)result);
+			secure->iov_count = (int)vector_advance(&secure->iov, (size_t)secure->iov_count, (size_t)result);
 	}
 	below_send(secure);
 	if (!secure->sending)

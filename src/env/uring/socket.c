@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/vector.h"
 #include "env/uring/address.h"
 #include "env/uring/internal.h"
 
@@ -140,29 +141,16 @@ static void send_submit(struct env_socket *socket)
 	io_uring_prep_sendmsg(loop_entry(socket->env, &socket->send_op), socket->fd, &socket->message, MSG_NOSIGNAL);
 }
 
-/* Takes what was sent off the front of the vector; true when something is left. */
-static bool send_advance(struct msghdr *message, size_t sent)
-{
-	while (message->msg_iovlen > 0 && sent >= message->msg_iov->iov_len) {
-		sent -= message->msg_iov->iov_len;
-		message->msg_iov++;
-		message->msg_iovlen--;
-	}
-	if (message->msg_iovlen == 0)
-		return false;
-	message->msg_iov->iov_base = (char *)message->msg_iov->iov_base + sent;
-	message->msg_iov->iov_len -= sent;
-	return true;
-}
-
 static void on_sent(struct env *env, struct op *op, int result)
 {
 	struct env_socket *socket = container_of(op, struct env_socket, send_op);
+	struct msghdr *message = &socket->message;
 	struct env_io *io = socket->send_io;
 
 	(void)env;
 	if (!socket->closed && (result == -EINTR || result == -EAGAIN || result >= 0)) {
-		if (send_advance(&socket->message, result > 0 ? (size_t)result : 0)) {
+		message->msg_iovlen = vector_advance(&message->msg_iov, message->msg_iovlen, result > 0 ? (size_t)result : 0);
+		if (message->msg_iovlen > 0) {
 			send_submit(socket);
 			return;
 		}
