@@ -34,8 +34,8 @@ struct backend {
 	struct env *env;
 	uint64_t size;      /* bytes that are read and written */
 	uint64_t room;      /* bytes it has: size, or more */
-	bool direct;        /* past the kernel's cache */
 	uint64_t stale_end; /* from `size` to here it may hold anything; other room holds zeros */
+	bool direct;        /* past the kernel's cache */
 };
 
 /* Opens a disk's bytes. `path` names the file or device (unused by null and ram). `size`: bytes the disk must have; the

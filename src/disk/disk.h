@@ -51,8 +51,8 @@ struct disk_request {
 	struct disk *disk;
 };
 
-/* Opens a disk on a back end, which it takes (also on error). `metadata_path` is the prefix of the files kept beside it
- * ("<dir>/disks/d-1": d-1.intent). */
+/* Opens a disk on a back end, which it takes (also on error), and whose cache it drops. `metadata_path` is the prefix of
+ * the files kept beside it ("<dir>/disks/d-1": d-1.intent). */
 int disk_open(struct env *env, const char *id, const char *metadata_path, struct backend *backend, struct disk **out_disk,
 	      struct error *error);
 

@@ -74,7 +74,6 @@ enum sender_phase {
 
 #define SHIPS_MAX 4u /* data frames being read at a time, a unit */
 #define SHIP_RUNS_MAX 256u
-#define SHIP_READS_MAX 8u /* runs being read from the cache at a time, a frame */
 #define ASKS_MAX 16u /* frames' worth of blocks being compared by hash at a time, a unit */
 #define SENT_MAX 4096u /* data frames not yet acknowledged, a unit; a power of two */
 

@@ -500,7 +500,7 @@ static size_t receive_size(const struct connection *connection)
 
 	if (connection->filled >= FRAME_HEADER_SIZE && frame_decode_header(connection->buffer, &header))
 		size += header.payload_size;
-	size -= connection->filled < size ? connection->filled : size - 1;
+	size -= connection->filled; /* a whole frame would not be there any more */
 	return size < room ? size : room;
 }
 

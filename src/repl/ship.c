@@ -19,6 +19,7 @@
 /* Whole pages, so that the blocks are read to whole pages. */
 #define SHIP_HEAD ((FRAME_HEAD_MAX + DISK_BLOCK_SIZE - 1) / DISK_BLOCK_SIZE * DISK_BLOCK_SIZE)
 
+#define READS_MAX 8u /* runs being read from the cache at a time, a frame */
 #define IN_PLACE_MIN (FRAME_DATA_MAX / 2) /* a frame that waits to be sent should not hold much more memory than it has bytes */
 
 struct ship {
@@ -73,7 +74,7 @@ static struct frame_out *ship_frame(struct ship *ship, struct frame_header *head
 {
 	const struct frame_builder *builder = &ship->builder;
 	uint32_t head = frame_builder_head_size(builder);
-	struct frame_out *frame = frame_out_new(head + builder->data_size);
+	struct frame_out *frame = frame_out_new(head - FRAME_HEADER_SIZE + builder->data_size);
 	uint32_t compressed = frame_builder_compress(builder, frame->bytes + head);
 
 	if (compressed == 0 && builder->data_size > IN_PLACE_MIN) {
@@ -294,8 +295,8 @@ static bool ship_add_run(struct ship *ship)
 	uint8_t *at = ship->buffer + ship->blocks * DISK_BLOCK_SIZE;
 	uint64_t room = SHIP_BLOCKS - ship->blocks;
 
-	if (ship->run_count == SHIP_RUNS_MAX || room == 0)
-		return false;
+	if (ship->run_count == SHIP_RUNS_MAX || room == 0 || ship->disk != sender->ship_disk)
+		return false; /* all of that disk has been given out: `sweep_from` is another's */
 	if (!(ship->sweep ? disk_sweep_next(disk, sender->sweep_from, room, run) : disk_ship_next(disk, room, run)))
 		return false;
 	if (ship->run_count == 0)
@@ -330,7 +331,7 @@ static void ship_collect(struct ship *ship)
 {
 	const struct backend *backend = disk_backend(ship->unit->disks[ship->disk].disk);
 
-	while (!ship->complete && (backend->direct || ship->pending < SHIP_READS_MAX))
+	while (!ship->complete && (backend->direct || ship->pending < READS_MAX))
 		ship->complete = !ship_add_run(ship);
 }
 
@@ -351,9 +352,10 @@ bool ship_begin(struct unit *unit, bool sweep)
 	ship->complete = false;
 	ship->result = 0;
 	ship->memory = memory_try_buffer(SHIP_HEAD + FRAME_DATA_MAX);
-	ship->buffer = ship->memory + SHIP_HEAD;
-	if (ship->memory != NULL)
+	if (ship->memory != NULL) {
+		ship->buffer = ship->memory + SHIP_HEAD;
 		ship_collect(ship);
+	}
 	if (ship->run_count == 0) {
 		ship_free(ship);
 		return false;

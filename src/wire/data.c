@@ -68,13 +68,13 @@ static uint32_t compress(const uint8_t *data, uint32_t size, uint8_t *out)
 
 uint32_t frame_builder_compress(const struct frame_builder *builder, uint8_t *out)
 {
-	uint32_t size = builder->data_size, samples = 0;
+	uint32_t size = builder->data_size, dense = 0;
 
 	if (size < COMPRESSION_SIZE_MIN)
 		return 0;
 	for (uint32_t i = 0; size > SAMPLED_SIZE_MIN && i < SAMPLES; i++)
-		samples += compress(builder->data + (size_t)i * (size / SAMPLES), SAMPLE_SIZE, out) == 0;
-	return samples == SAMPLES ? 0 : compress(builder->data, size, out);
+		dense += compress(builder->data + (size_t)i * (size / SAMPLES), SAMPLE_SIZE, out) == 0;
+	return dense == SAMPLES ? 0 : compress(builder->data, size, out);
 }
 
 uint32_t frame_builder_finish(const struct frame_builder *builder, uint32_t compressed_size, uint8_t *frame, uint16_t *out_flags)
