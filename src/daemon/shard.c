@@ -20,11 +20,13 @@
 #include "env/env.h"
 #include "env/uring/loop.h"
 #include "repl/engine.h"
+#include "repl/pace_line.h"
 #include "tls/credentials.h"
 
 struct shard {
 	pthread_t thread;
 	struct shard_core core;             /* of the thread, once it runs */
+	struct pace_line *lines;            /* one a peer */
 	const struct shard_options *options; /* until the thread has started */
 	sem_t started;
 	int start_code;
@@ -84,11 +86,22 @@ static void shard_on_disk_failed(void *data, const char *disk, int code)
 	mailbox_put(shard->core.mailbox, mail);
 }
 
+/* There is one shard: nobody is to be visited but it. */
+static void shard_on_visitor(void *data, unsigned shard, struct env_socket *socket, const void *bytes, size_t size)
+{
+	(void)data;
+	(void)shard;
+	(void)bytes;
+	(void)size;
+	env_socket_close(socket);
+}
+
 static const struct engine_events shard_events = {
 	.on_unit = shard_on_unit,
 	.on_link = shard_on_link,
 	.on_message = shard_on_message,
 	.on_disk_failed = shard_on_disk_failed,
+	.on_visitor = shard_on_visitor,
 };
 
 /* --- the thread --- */
@@ -108,10 +121,11 @@ static int shard_open_engine(struct shard *shard, struct error *error)
 			return error_wrap(error, "[link] listen");
 		snprintf(shard->link_address, sizeof(shard->link_address), "%s", engine_address(shard->core.engine));
 	}
+	shard->lines = memory_new(config->peer_count + 1, sizeof(*shard->lines));
 	for (size_t i = 0; i < config->peer_count; i++) {
 		const struct config_peer *peer = &config->peers[i];
 
-		code = engine_add_peer(shard->core.engine, peer->zone, peer->address, peer->secret, error);
+		code = engine_add_peer(shard->core.engine, peer->zone, peer->address, peer->secret, &shard->lines[i], error);
 		if (code < 0)
 			return error_wrap(error, "[peer %s]", peer->zone);
 	}
@@ -206,6 +220,7 @@ static void shard_close(struct shard *shard)
 		nbd_server_free(shard->core.nbd);
 	if (shard->core.engine != NULL)
 		engine_free(shard->core.engine);
+	free(shard->lines);
 	shard_core_fini(&shard->core);
 	if (shard->core.env != NULL)
 		loop_free(shard->core.env);

@@ -26,7 +26,7 @@ const struct engine_limits engine_limits_default = {
 
 static void on_message(struct engine *engine, struct link *link, const struct frame_header *header, const uint8_t *payload)
 {
-	if (engine->events.on_message != NULL && header->payload_size <= ENGINE_MESSAGE_MAX)
+	if (link_shard(link) == 0 && engine->events.on_message != NULL && header->payload_size <= ENGINE_MESSAGE_MAX)
 		engine->events.on_message(engine->data, link_peer(link), header->type == FRAME_ANSWER, header->sequence, payload,
 					  header->payload_size);
 }
@@ -82,25 +82,40 @@ static void on_frame(void *data, struct link *link, const struct frame_header *h
 		receiver_on_frame(unit, header, frame);
 }
 
+static void unit_on_link(struct unit *unit, struct link *link, const char *reason)
+{
+	if (link_is_up(link)) {
+		sender_link_up(unit, link);
+	} else if (unit->peer == link) {
+		sender_link_down(unit, reason);
+		receiver_detach(unit, reason);
+	}
+}
+
 static void on_link_state(void *data, struct link *link, bool up, const char *reason)
 {
 	struct engine *engine = data;
 
-	log_event(LOG_INFO, up ? "link.up" : "link.down", "peer=%s reason=\"%s\"", link_peer(link), reason);
+	log_event(LOG_INFO, up ? "link.up" : "link.down", "peer=%s reason=\"%s\" shard=%u far=%u", link_peer(link), reason,
+		  engine->shard, link_shard(link));
 	list_for_each(entry, &engine->units) {
 		struct unit *unit = container_of(entry, struct unit, entry);
 
-		if (unit->peer != link)
-			continue;
-		if (up) {
-			sender_link_up(unit);
-		} else {
-			sender_link_down(unit, reason);
-			receiver_detach(unit, reason);
-		}
+		if (unit_is_with(unit, link))
+			unit_on_link(unit, link, reason);
 	}
-	if (engine->events.on_link != NULL)
+	if (link_shard(link) == 0 && engine->events.on_link != NULL)
 		engine->events.on_link(engine->data, link_peer(link), up, reason);
+}
+
+static void on_visitor(void *data, unsigned shard, struct env_socket *socket, const void *bytes, size_t size)
+{
+	struct engine *engine = data;
+
+	if (engine->events.on_visitor != NULL)
+		engine->events.on_visitor(engine->data, shard, socket, bytes, size);
+	else
+		env_socket_close(socket);
 }
 
 /* --- the tick --- */
@@ -131,6 +146,11 @@ static void engine_watch_disk(struct engine *engine, struct engine_disk *slot)
 		unit_fail(slot->unit, "a disk failed", failure);
 	if (engine->events.on_disk_failed != NULL)
 		engine->events.on_disk_failed(engine->data, disk_id(slot->disk), failure);
+}
+
+static void stop_pace(struct link *link, void *data)
+{
+	pace_stop(data, link);
 }
 
 static void on_tick(struct env_timer *timer)
@@ -173,7 +193,8 @@ static void on_tick(struct env_timer *timer)
 struct engine *engine_new(struct env *env, const char *directory, const char *site, const struct engine_limits *limits,
 			  const struct engine_events *events, void *data, struct error *error)
 {
-	static const struct link_handler handler = { .on_state = on_link_state, .on_frame = on_frame };
+	static const struct link_handler handler = { .on_state = on_link_state, .on_frame = on_frame,
+							   .on_visitor = on_visitor };
 	struct engine *engine = memory_new(1, sizeof *engine);
 	char units[sizeof engine->directory + 8];
 	int result;
@@ -202,6 +223,12 @@ struct engine *engine_new(struct env *env, const char *directory, const char *si
 	return engine;
 }
 
+void engine_set_shard(struct engine *engine, unsigned shard, unsigned shards)
+{
+	engine->shard = shard;
+	links_set_shard(engine->links, shard, shards);
+}
+
 void engine_shutdown(struct engine *engine, void (*on_done)(void *data), void *data)
 {
 	list_for_each(entry, &engine->units) {
@@ -212,7 +239,7 @@ void engine_shutdown(struct engine *engine, void (*on_done)(void *data), void *d
 		receiver_detach(unit, "this site is stopping");
 	}
 	engine->closing = true;
-	links_each(engine->links, pace_stop);
+	links_each(engine->links, stop_pace, engine);
 	engine->on_shutdown = on_done;
 	engine->shutdown_data = data;
 	links_close(engine->links);
@@ -247,9 +274,15 @@ const char *engine_address(const struct engine *engine)
 	return links_address(engine->links);
 }
 
-int engine_add_peer(struct engine *engine, const char *peer, const char *address, const char *secret, struct error *error)
+void engine_accept(struct engine *engine, struct env_socket *socket, const void *bytes, size_t size)
 {
-	return links_add(engine->links, peer, address, secret, error);
+	links_accept(engine->links, socket, bytes, size);
+}
+
+int engine_add_peer(struct engine *engine, const char *peer, const char *address, const char *secret, struct pace_line *line,
+		    struct error *error)
+{
+	return links_add(engine->links, peer, address, secret, line, error);
 }
 
 int engine_limit_peer(struct engine *engine, const char *peer, uint64_t bytes_per_second, struct error *error)

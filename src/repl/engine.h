@@ -15,11 +15,14 @@
 struct disk;
 struct engine;
 struct env;
+struct env_socket;
+struct pace_line;
 
 #define ENGINE_ID_SIZE 64      /* ids of disks, units, peers, with the final zero */
 #define ENGINE_UNIT_DISKS_MAX 128
 #define ENGINE_LINEAGE_SIZE 16
 #define ENGINE_MESSAGE_MAX (1024u * 1024u) /* bytes of one message between the sites' controls */
+#define ENGINE_SHARDS_MAX 16u  /* of a site */
 
 enum unit_role {
 	UNIT_PRIMARY,   /* its disks are written here */
@@ -112,19 +115,25 @@ extern const struct engine_limits engine_limits_default;
 struct engine_events {
 	/* State, reason, role, term, recovery point or link of a unit changed; or progress moved (a few times a second). */
 	void (*on_unit)(void *data, const struct unit_status *status);
-	/* The link to a peer came up or went down; `reason` one sentence when down. */
+	/* The link to a peer's shard 0 came up or went down; `reason` one sentence when down. */
 	void (*on_link)(void *data, const char *peer, bool up, const char *reason);
 	/* A message of the peer's control. Requests carry an id to be given back with the answer; answers carry the id of the
 	 * request they belong to. `bytes` need not be text. */
 	void (*on_message)(void *data, const char *peer, bool is_answer, uint64_t id, const void *bytes, size_t size);
 	/* A disk failed for good. */
 	void (*on_disk_failed)(void *data, const char *disk, int code);
+	/* Shard 0: somebody has connected who wants another shard of this site, of those there are. Takes the socket, on which
+	 * nothing is in flight; borrows the bytes that have come on it. Both are for engine_accept there. NULL: it is closed. */
+	void (*on_visitor)(void *data, unsigned shard, struct env_socket *socket, const void *bytes, size_t size);
 };
 
 /* `directory`: where units keep their files ("<directory>/units/..."); made when missing. `site` is this site's name as the
  * peers know it. Gives the engine, or NULL with the error. */
 struct engine *engine_new(struct env *env, const char *directory, const char *site, const struct engine_limits *limits,
 			  const struct engine_events *events, void *data, struct error *error);
+/* Which of the site's shards this is (0 to shards - 1), of how many (1 to ENGINE_SHARDS_MAX); before anything else. Without it:
+ * the only one. What a unit keeps is found by whichever shard opens it: its place may be another one after each start. */
+void engine_set_shard(struct engine *engine, unsigned shard, unsigned shards);
 /* Ends links and cycles, then calls on_done from the loop once nothing of the engine's own is in flight. */
 void engine_shutdown(struct engine *engine, void (*on_done)(void *data), void *data);
 /* After the shutdown; nothing may be in flight on the disks from outside. Closes the disks added, frees all. */
@@ -132,15 +141,22 @@ void engine_free(struct engine *engine);
 
 /* --- links --- */
 
-/* Listens for peers. */
+/* Listens for peers. Shard 0 alone does, for all of the site. */
 int engine_listen(struct engine *engine, const char *address, struct error *error);
 /* The address listened on, as bound; "" when not listening. Borrows. */
 const char *engine_address(const struct engine *engine);
-/* Names a peer. With an address it is dialled (again and again) when this site's name sorts before the peer's; the
- * other waits to be dialled. The secret is the one both configurations hold. */
-int engine_add_peer(struct engine *engine, const char *peer, const char *address, const char *secret, struct error *error);
-/* Bytes a second that all units together may ship to a peer, 0: as fast as it goes. At once. */
+/* What on_visitor gave to shard 0, at the shard that was wanted: goes on as if it had been accepted here. Takes the socket, which
+ * belongs to this engine's env; borrows the bytes. */
+void engine_accept(struct engine *engine, struct env_socket *socket, const void *bytes, size_t size);
+/* Names a peer, in each shard of the site. With an address it is dialled (again and again) when this site's name sorts before the
+ * peer's, by each shard, once for each of the peer's; the other waits to be dialled. The secret is the one both configurations
+ * hold. Keeps the line until engine_free: one a peer, the same for all shards. */
+int engine_add_peer(struct engine *engine, const char *peer, const char *address, const char *secret, struct pace_line *line,
+		    struct error *error);
+/* Bytes a second that all units of all shards together may ship to a peer, 0: as fast as it goes. At once, for the line; each
+ * shard is to be told, so that what waits there hears of it. */
 int engine_limit_peer(struct engine *engine, const char *peer, uint64_t bytes_per_second, struct error *error);
+/* Of the link to the peer's shard 0, like the events on_link and on_message: the peer's control is there. */
 bool engine_peer_is_up(const struct engine *engine, const char *peer);
 /* Sends a message to the peer's control; -ENOTCONN when the link is down, -EMSGSIZE, -EAGAIN when too much waits. Ids of
  * requests are the caller's. A link that breaks loses messages: the caller has its own time limit. */

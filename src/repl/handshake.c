@@ -15,7 +15,10 @@
  *                                                         have diverged or hold a first copy half done is in `content`
  *                                                         and `committed`; if I have diverged I tell what I changed first
  * The primary checks on its side that the copy is the one it has synced (P1), and that it is not behind (P2). What the
- * superseded side holds that the other lacks is counted and told (unit_supersede): no side wins by itself. */
+ * superseded side holds that the other lacks is counted and told (unit_supersede): no side wins by itself.
+ *
+ * In which of its shards the secondary has the unit, the primary does not know: it offers to one after the other until one says
+ * something else than H1 (sender_unknown). The secondary follows the link that an offer comes on. */
 #include <stdio.h>
 #include <string.h>
 
@@ -26,7 +29,7 @@ static void handshake_answer(struct link *link, const struct frame_header *offer
 			     enum frame_verdict verdict, const char *reason)
 {
 	struct frame_header header = { .version = FRAME_VERSION_MAX, .type = FRAME_UNIT_STATE };
-	struct frame_state state = { .verdict = verdict };
+	struct frame_state state = { .verdict = verdict, .offer = offer->epoch };
 	uint8_t payload[FRAME_STATE_SIZE];
 
 	memcpy(header.lineage, offer->lineage, sizeof header.lineage);
@@ -40,7 +43,7 @@ static void handshake_answer(struct link *link, const struct frame_header *offer
 	snprintf(state.reason, sizeof state.reason, "%s", reason);
 	frame_state_encode(&state, payload);
 	link_send_small(link, &header, payload, sizeof payload);
-	if (verdict != FRAME_VERDICT_WELCOME)
+	if (verdict != FRAME_VERDICT_UNKNOWN_UNIT) /* it may be in another shard: sender_unknown says when it is in none */
 		log_event(LOG_WARNING, "unit.refused", "unit=%s peer=%s verdict=\"%s\" reason=\"%s\"",
 			  unit == NULL ? "?" : unit->spec.id, link_peer(link), frame_verdict_text(verdict), reason);
 }
@@ -121,6 +124,13 @@ static void on_term_written(struct record_write *write, int result)
 	unit_step_continue(unit);
 }
 
+/* Whether an offer on this link may be answered: not while the unit is attached to a primary in another of the peer's shards.
+ * When that is the half-open end of a peer that has restarted, it goes down before long. */
+static bool handshake_may_follow(const struct unit *unit, const struct link *link)
+{
+	return unit->peer == link || (unit_is_with(unit, link) && !unit->receiver.attached);
+}
+
 void handshake_on_offer(struct engine *engine, struct link *link, const struct frame_header *header, const uint8_t *payload)
 {
 	struct unit *unit = unit_find_lineage(engine, header->lineage);
@@ -137,9 +147,11 @@ void handshake_on_offer(struct engine *engine, struct link *link, const struct f
 	/* A commit that outlived its link must end first: its staging file would be taken for the next epoch. So must what a first
 	 * copy given up is still writing in place: it could come after what the next one writes there. */
 	if (!list_is_empty(&unit->receiver.sync_frames) || unit->receiver.committing || unit->step != STEP_NONE ||
-	    unit->wish != WISH_NONE || unit->record_writing || unit->peer != link)
+	    unit->wish != WISH_NONE || unit->record_writing || !handshake_may_follow(unit, link))
 		return; /* busy: the primary offers again */
 	verdict = handshake_decide(unit, header, &offer);
+	if (verdict == FRAME_VERDICT_WELCOME)
+		unit_take_link(unit, link);
 	unit->receiver.offer = header->epoch;
 	unit->receiver.peer_committed = offer.committed;
 	unit->receiver.peer_copy = offer.copy;
@@ -169,7 +181,7 @@ static void on_copy_written(struct record_write *write, int result)
 	unit->sender.record_writing = false;
 	if (result < 0)
 		unit_fail(unit, "writing the unit's record", result);
-	else if (unit->sender.phase == SENDER_OFFERING && link_is_up(unit->peer))
+	else if (unit->sender.phase == SENDER_OFFERING && unit->sender.welcomed == unit->sender.offer && link_is_up(unit->peer))
 		sender_welcomed(unit);
 }
 
@@ -205,6 +217,7 @@ static void handshake_welcome(struct unit *unit, const struct frame_state *state
 		record->wall_ahead_ms = 0;
 	}
 	unit->sender.record_writing = true;
+	unit->sender.welcomed = state->offer;
 	record_write(&unit->file, &unit->sender.record_write, record, on_copy_written, unit);
 }
 
@@ -215,6 +228,12 @@ void handshake_on_state(struct unit *unit, const struct frame_header *header, co
 	if (unit->record.condition != RECORD_LEADING || unit->step != STEP_NONE || unit->state == UNIT_FAILED ||
 	    !frame_state_decode(payload, header->payload_size, &state))
 		return;
+	if (state.verdict == FRAME_VERDICT_UNKNOWN_UNIT) {
+		if (unit->sender.started && state.offer == unit->sender.offer)
+			sender_unknown(unit);
+		return;
+	}
+	unit->sender.unknown = 0;
 	unit->sender.disks_differ = state.verdict == FRAME_VERDICT_DISKS_DIFFER;
 	if (state.verdict == FRAME_VERDICT_WELCOME) {
 		if (unit->sender.phase == SENDER_OFFERING && state.offer == unit->sender.offer &&

@@ -27,6 +27,7 @@ struct engine {
 	struct env *env;
 	char directory[512];
 	char site[ENGINE_ID_SIZE];
+	unsigned shard;
 	struct engine_limits limits;
 	struct engine_events events;
 	void *data;
@@ -96,6 +97,8 @@ struct sender {
 	enum sender_phase phase;
 	bool started, one_shot, one_shot_done;
 	uint64_t offer;      /* number of the last one: a welcome to an earlier one told of other sizes */
+	uint64_t welcomed;   /* the one whose welcome is being written down */
+	uint32_t unknown;    /* a bit for each of the peer's shards that does not know the unit, in this round of offers */
 	bool disks_differ;   /* as the peer answered it */
 	bool offered_ever;
 	bool commit_needed;  /* the secondary has no recovery point yet, or a start wants one */
@@ -218,7 +221,7 @@ struct unit {
 	struct index_node by_id, by_lineage;
 	struct engine *engine;
 	struct unit_spec spec;
-	struct link *peer;
+	struct link *peer; /* to the shard where the other half is, as far as is known; never NULL: unit_take_link */
 	enum unit_state state;
 	enum unit_step step;
 	enum unit_wish wish;
@@ -255,6 +258,9 @@ void unit_tell_changes(struct unit *unit);   /* if what would be lost has change
 void unit_count(struct unit *unit, uint64_t bytes);
 bool unit_leads(const struct unit *unit);
 bool unit_follows(const struct unit *unit);
+bool unit_is_with(const struct unit *unit, const struct link *link); /* whether the link goes to the unit's peer site */
+/* The other half is, or may be, at the end of this link. Nothing may be under way on the one before. */
+void unit_take_link(struct unit *unit, struct link *link);
 void unit_header(const struct unit *unit, enum frame_type type, uint64_t epoch, uint64_t sequence, struct frame_header *out);
 void unit_step_continue(struct unit *unit);
 void unit_handed_over(struct unit *unit);
@@ -286,10 +292,11 @@ bool changes_are_complete(const struct unit *unit, const struct frame_header *st
 void sender_init(struct unit *unit);
 void sender_start(struct unit *unit);
 void sender_stop(struct unit *unit, bool tell_peer);
-void sender_link_up(struct unit *unit);
+void sender_link_up(struct unit *unit, struct link *link); /* any to the unit's peer */
 void sender_link_down(struct unit *unit, const char *reason);
 void sender_welcomed(struct unit *unit);
 void sender_wait(struct unit *unit, const char *reason); /* offer again later */
+void sender_unknown(struct unit *unit); /* the shard at the other end does not know the unit: the next one is asked */
 void sender_abandon(struct unit *unit);
 void sender_on_flow(struct unit *unit, uint64_t sequence);
 void sender_on_epoch_ack(struct unit *unit, const struct frame_header *header);

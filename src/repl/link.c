@@ -2,7 +2,9 @@
  *
  *   dialler:   CONNECTING -> (connected, sends HELLO) GREETED -> (HELLO, sends PROOF) PROVING -> (PROOF) UP
  *   listener:  ACCEPTED -> (HELLO, sends HELLO) CHALLENGED -> (PROOF, sends PROOF) UP
- */
+ *
+ * A HELLO that wants another shard ends the life of an accepted connection here: its socket, with all that has come on it, goes
+ * on as ACCEPTED there. */
 #include "repl/link.h"
 
 #include <assert.h>
@@ -14,21 +16,16 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "repl/pace.h"
 #include "env/env.h"
+#include "repl/link_internal.h"
+#include "repl/pace.h"
 
-#define MS_NS UINT64_C(1000000)
-#define SECOND_NS (1000 * MS_NS)
-#define TICK_NS SECOND_NS
 #define HANDSHAKE_NS (10 * SECOND_NS)
 #define ASK_AGAIN_NS (5 * SECOND_NS)    /* for the peer's clock, whatever else is said */
 #define CLOCK_OLD_NS (30 * SECOND_NS)   /* an estimate so old gives way to a worse one: clocks are set */
 #define SILENT_NS (15 * SECOND_NS)      /* nothing received for so long: gone */
-#define REDIAL_NS_MIN (SECOND_NS / 5)
-#define REDIAL_NS_MAX (5 * SECOND_NS)
 #define STRANGER_PAYLOAD_MAX 4096u      /* before the proof */
 #define STRANGERS_MAX 64u               /* connections that have proved nothing yet */
-#define SECRET_SIZE_MIN 16u
 #define SEND_IOV 16
 #define RECEIVE_BUFFER (FRAME_HEADER_SIZE + FRAME_PAYLOAD_MAX)
 #define READ_AHEAD 16384u
@@ -46,6 +43,7 @@ struct connection {
 	uint64_t began_ns, received_ns, pinged_ns;
 	struct env_io receive_io, send_io, connect_io;
 	uint8_t nonce[FRAME_NONCE_SIZE], peer_nonce[FRAME_NONCE_SIZE];
+	struct frame_shards shards, peer_shards; /* as each side's hello said */
 	uint8_t version;
 	uint8_t *buffer;
 	size_t filled;
@@ -54,38 +52,6 @@ struct connection {
 	int iov_count;
 };
 
-struct link {
-	struct list entry; /* of links->peers */
-	struct links *links;
-	char peer[FRAME_NAME_SIZE];
-	char address[256];
-	char *secret;
-	bool dials;
-	struct connection *up;     /* the one that proved itself */
-	struct connection *dialling;
-	uint64_t redial_ns, redial_at_ns;
-	size_t queued_bytes;
-	struct pace pace;
-	struct {
-		int64_t ahead_ms;
-		uint64_t round_trip_ns, at_ns; /* at_ns 0: nothing known */
-	} clock;
-	char reason[160];
-};
-
-struct links {
-	struct env *env;
-	char site[FRAME_NAME_SIZE];
-	struct link_handler handler;
-	void *data;
-	struct list peers, connections;
-	struct env_listener *listener;
-	struct env_timer timer;
-	uint32_t strangers;
-	bool closing;
-};
-
-static void connection_close(struct connection *connection, const char *reason);
 static void connection_receive(struct connection *connection);
 static void connection_send(struct connection *connection);
 static void connection_ping(struct connection *connection, uint64_t now);
@@ -159,7 +125,7 @@ static void connection_free_when_idle(struct connection *connection)
 	free(connection);
 }
 
-static void connection_close(struct connection *connection, const char *reason)
+void connection_close(struct connection *connection, const char *reason)
 {
 	struct link *link = connection->link;
 	struct links *links = connection->links;
@@ -188,12 +154,12 @@ static void connection_close(struct connection *connection, const char *reason)
 			links->handler.on_state(links->data, link, false, reason);
 		} else if (link->up == NULL) {
 			if (!links->closing && strncmp(link->reason, reason, sizeof link->reason - 1) != 0) /* not at each try */
-				log_event(LOG_WARNING, "link.failed", "peer=%s reason=\"%s\"", link->peer, reason);
+				log_event(LOG_WARNING, "link.failed", "peer=%s reason=\"%s\" shard=%u far=%u", link->peer->name, reason,
+				  links->shard, link->shard);
 			snprintf(link->reason, sizeof link->reason, "%s", reason);
 		}
 	}
-	if (!links->closing)
-		env_timer_start(links->env, &links->timer, env_now_ns(links->env) + REDIAL_NS_MIN);
+	links_look_at(links, env_now_ns(links->env) + REDIAL_NS_MIN);
 	connection_free_when_idle(connection);
 }
 
@@ -260,24 +226,31 @@ static void connection_send(struct connection *connection)
 
 static void connection_hello(struct connection *connection)
 {
+	const struct links *links = connection->links;
+	const struct link *link = connection->link;
 	struct frame_hello hello = { .version_min = FRAME_VERSION_MIN, .version_max = FRAME_VERSION_MAX };
 	uint8_t payload[FRAME_HELLO_SIZE];
 
-	memcpy(hello.from, connection->links->site, sizeof hello.from);
-	memcpy(hello.to, connection->link->peer, sizeof hello.to);
+	connection->shards = (struct frame_shards){ (uint8_t)links->shard, (uint8_t)links->shards, (uint8_t)link->shard };
+	hello.shards = connection->shards;
+	memcpy(hello.from, links->site, sizeof hello.from);
+	memcpy(hello.to, link->peer->name, sizeof hello.to);
 	memcpy(hello.nonce, connection->nonce, sizeof hello.nonce);
 	frame_hello_encode(&hello, payload);
 	connection_queue_small(connection, FRAME_HELLO, payload, sizeof payload);
 }
 
-/* What one side says to prove itself: bound to both names, both nonces, the version, and who says it. */
+/* What one side says to prove itself: bound to both names and nonces, to what both said of their shards, to the version, and to
+ * who says it. */
 static void connection_proof(const struct connection *connection, bool of_dialler, bool by_me, uint8_t out[SHA256_SIZE])
 {
-	const struct link *link = connection->link;
+	const struct peer *peer = connection->link->peer;
 	uint8_t text[32 + 2 * FRAME_NAME_SIZE + 2 * FRAME_NONCE_SIZE] = "offsite link 1";
-	const char *speaker = by_me ? connection->links->site : link->peer;
-	const char *listener = by_me ? link->peer : connection->links->site;
+	const char *speaker = by_me ? connection->links->site : peer->name;
+	const char *listener = by_me ? peer->name : connection->links->site;
 
+	frame_shards_encode(by_me ? &connection->shards : &connection->peer_shards, text + 26);
+	frame_shards_encode(by_me ? &connection->peer_shards : &connection->shards, text + 28);
 	text[30] = connection->version;
 	text[31] = of_dialler;
 	memcpy(text + 32, speaker, FRAME_NAME_SIZE);
@@ -285,7 +258,7 @@ static void connection_proof(const struct connection *connection, bool of_dialle
 	memcpy(text + 32 + 2 * FRAME_NAME_SIZE, by_me ? connection->nonce : connection->peer_nonce, FRAME_NONCE_SIZE);
 	memcpy(text + 32 + 2 * FRAME_NAME_SIZE + FRAME_NONCE_SIZE, by_me ? connection->peer_nonce : connection->nonce,
 	       FRAME_NONCE_SIZE);
-	hash_hmac_sha256(link->secret, strlen(link->secret), text, sizeof text, out);
+	hash_hmac_sha256(peer->secret, strlen(peer->secret), text, sizeof text, out);
 }
 
 static void connection_prove(struct connection *connection, bool dialler)
@@ -299,11 +272,12 @@ static void connection_prove(struct connection *connection, bool dialler)
 static void connection_up(struct connection *connection)
 {
 	struct link *link = connection->link;
+	struct links *links = connection->links;
 
 	if (link->up != NULL)
 		connection_close(link->up, "the peer connected anew");
 	if (connection->state == CONNECTION_CHALLENGED)
-		connection->links->strangers--;
+		links->strangers--;
 	if (link->dialling == connection)
 		link->dialling = NULL;
 	connection->state = CONNECTION_UP;
@@ -313,13 +287,57 @@ static void connection_up(struct connection *connection)
 		link->queued_bytes += container_of(entry, struct frame_out, link)->size;
 	link->redial_ns = REDIAL_NS_MIN;
 	link->reason[0] = 0;
-	connection_ping(connection, env_now_ns(connection->links->env));
-	connection->links->handler.on_state(connection->links->data, link, true, "");
+	connection_ping(connection, env_now_ns(links->env));
+	if (link->shard == 0)
+		peer_has_shards(link->peer, connection->peer_shards.count);
+	links->handler.on_state(links->data, link, true, "");
+}
+
+/* The dialler wants another shard: that one takes the socket, as if it had accepted it. */
+static const char *connection_hand_over(struct connection *connection, unsigned wanted)
+{
+	struct links *links = connection->links;
+	struct env_socket *socket = connection->socket;
+
+	if (links->shard != 0 || wanted >= links->shards)
+		return "the peer wanted a shard that this site does not have";
+	links->strangers--;
+	connection->state = CONNECTION_CLOSED; /* freed by who took the hello off it */
+	connection->socket = NULL;
+	links->handler.on_visitor(links->data, wanted, socket, connection->buffer, connection->filled);
+	return NULL;
+}
+
+static const char *on_hello_of_dialler(struct connection *connection, const struct frame_hello *hello)
+{
+	struct links *links = connection->links;
+	struct peer *peer = links_peer(links, hello->from);
+
+	if (peer == NULL)
+		return "a site that is not in this site's configuration connected";
+	if (hello->shards.wanted != links->shard)
+		return connection_hand_over(connection, hello->shards.wanted);
+	connection->link = &peer->to[hello->shards.shard];
+	connection->state = CONNECTION_CHALLENGED;
+	connection_hello(connection);
+	return NULL;
+}
+
+static const char *on_hello_of_listener(struct connection *connection, const struct frame_hello *hello)
+{
+	const struct link *link = connection->link;
+
+	if (strcmp(hello->from, link->peer->name) != 0)
+		return "another site answers at the peer's address";
+	if (hello->shards.shard != link->shard || hello->shards.wanted != connection->shards.shard)
+		return "another shard of the peer answers than was asked for";
+	connection->state = CONNECTION_PROVING;
+	connection_prove(connection, true);
+	return NULL;
 }
 
 static const char *on_hello(struct connection *connection, const uint8_t *payload, uint32_t size)
 {
-	struct links *links = connection->links;
 	struct frame_hello hello;
 
 	if (!frame_hello_decode(payload, size, &hello))
@@ -327,24 +345,12 @@ static const char *on_hello(struct connection *connection, const uint8_t *payloa
 	connection->version = hello.version_max < FRAME_VERSION_MAX ? hello.version_max : FRAME_VERSION_MAX;
 	if (connection->version < FRAME_VERSION_MIN || connection->version < hello.version_min)
 		return "the peer speaks no protocol version that this site speaks: update the older one";
-	if (strcmp(hello.to, links->site) != 0)
+	if (strcmp(hello.to, connection->links->site) != 0)
 		return "the peer wanted to reach another site: its configuration names this address wrongly";
-	if (connection->state == CONNECTION_ACCEPTED) {
-		connection->link = links_find(links, hello.from);
-		if (connection->link == NULL)
-			return "a site that is not in this site's configuration connected";
-	} else if (strcmp(hello.from, connection->link->peer) != 0) {
-		return "another site answers at the peer's address";
-	}
 	memcpy(connection->peer_nonce, hello.nonce, sizeof connection->peer_nonce);
-	if (connection->state == CONNECTION_ACCEPTED) {
-		connection->state = CONNECTION_CHALLENGED;
-		connection_hello(connection);
-	} else {
-		connection->state = CONNECTION_PROVING;
-		connection_prove(connection, true);
-	}
-	return NULL;
+	connection->peer_shards = hello.shards;
+	return connection->state == CONNECTION_ACCEPTED ? on_hello_of_dialler(connection, &hello) :
+	       on_hello_of_listener(connection, &hello);
 }
 
 static const char *on_proof(struct connection *connection, const uint8_t *payload, uint32_t size)
@@ -467,6 +473,20 @@ static bool connection_consume(struct connection *connection)
 	return true;
 }
 
+/* So many more bytes have come. */
+static void connection_take(struct connection *connection, size_t size)
+{
+	connection->filled += size;
+	connection->received_ns = env_now_ns(connection->links->env);
+	connection->receiving = true; /* a frame that closes the connection must not free it under this loop */
+	if (connection_consume(connection)) {
+		connection_receive(connection);
+		return;
+	}
+	connection->receiving = false;
+	connection_free_when_idle(connection);
+}
+
 static void on_received(struct env_io *io, int result)
 {
 	struct connection *connection = io->data;
@@ -477,19 +497,11 @@ static void on_received(struct env_io *io, int result)
 		return;
 	}
 	if (result > 0) {
-		connection->filled += (size_t)result;
-		connection->received_ns = env_now_ns(connection->links->env);
-		/* `receiving` stays set: a frame that closes the connection must not free it under this loop. */
-		if (connection_consume(connection)) {
-			connection_receive(connection);
-			return;
-		}
+		connection_take(connection, (size_t)result);
+		return;
 	}
 	connection->receiving = false;
-	if (connection->state == CONNECTION_CLOSED)
-		connection_free_when_idle(connection);
-	else
-		connection_close(connection, result == 0 ? "the peer closed the connection" : "the connection broke");
+	connection_close(connection, result == 0 ? "the peer closed the connection" : "the connection broke");
 }
 
 /* Little more than the frame at the beginning of the buffer still lacks, so that little of the next one has to be moved. */
@@ -529,7 +541,8 @@ static void on_connected(struct env_io *io, int result)
 	}
 	if (result < 0) {
 		connection->socket = NULL;
-		snprintf(reason, sizeof reason, "cannot connect to %s: %s", connection->link->address, error_meaning(result));
+		snprintf(reason, sizeof reason, "cannot connect to %s: %s", connection->link->peer->address,
+			 error_meaning(result));
 		connection_close(connection, reason);
 		return;
 	}
@@ -538,24 +551,24 @@ static void on_connected(struct env_io *io, int result)
 	connection_receive(connection);
 }
 
-static void link_dial(struct link *link)
+void connection_dial(struct link *link)
 {
-	struct connection *connection = connection_new(link->links, link, CONNECTION_CONNECTING);
+	struct links *links = link->peer->links;
+	struct connection *connection = connection_new(links, link, CONNECTION_CONNECTING);
 
 	link->dialling = connection;
-	link->redial_at_ns = env_now_ns(link->links->env) + link->redial_ns;
+	link->redial_at_ns = env_now_ns(links->env) + link->redial_ns;
 	link->redial_ns = link->redial_ns * 2 < REDIAL_NS_MAX ? link->redial_ns * 2 : REDIAL_NS_MAX;
 	connection->connecting = true;
 	connection->connect_io = (struct env_io){ .on_done = on_connected, .data = connection };
-	env_connect(link->links->env, link->address, &connection->connect_io, &connection->socket);
+	env_connect(links->env, link->peer->address, &connection->connect_io, &connection->socket);
 }
 
-static void on_accept(struct env_listener *listener, struct env_socket *socket, void *data)
+void connection_accept(struct links *links, struct env_socket *socket, const void *bytes, size_t size)
 {
-	struct links *links = data;
 	struct connection *connection;
 
-	(void)listener;
+	assert(size <= RECEIVE_BUFFER);
 	if (links->closing || links->strangers >= STRANGERS_MAX) {
 		env_socket_close(socket);
 		return;
@@ -563,8 +576,10 @@ static void on_accept(struct env_listener *listener, struct env_socket *socket, 
 	links->strangers++;
 	connection = connection_new(links, NULL, CONNECTION_ACCEPTED);
 	connection->socket = socket;
-	connection_receive(connection);
-	env_timer_start(links->env, &links->timer, env_now_ns(links->env) + TICK_NS);
+	if (size > 0)
+		memcpy(connection->buffer, bytes, size);
+	links_look_at(links, env_now_ns(links->env) + SECOND_NS);
+	connection_take(connection, size);
 }
 
 static void connection_watch(struct connection *connection, uint64_t now)
@@ -582,174 +597,22 @@ static void connection_watch(struct connection *connection, uint64_t now)
 		connection_ping(connection, now);
 }
 
-static void on_tick(struct env_timer *timer)
+bool connections_watch(struct links *links, uint64_t now)
 {
-	struct links *links = timer->data;
-	uint64_t now = env_now_ns(links->env), next = now + TICK_NS;
-	bool busy = false;
+	bool any = !list_is_empty(&links->connections);
 
-	list_for_each(entry, &links->connections) {
-		connection_watch(container_of(entry, struct connection, entry), now);
-		busy = true;
-	}
-	list_for_each(entry, &links->peers) {
-		struct link *link = container_of(entry, struct link, entry);
-
-		if (!link->dials || link->up != NULL || link->dialling != NULL)
-			continue;
-		if (link->redial_at_ns <= now)
-			link_dial(link);
-		else if (link->redial_at_ns < next)
-			next = link->redial_at_ns;
-		busy = true;
-	}
-	if (busy && !links->closing)
-		env_timer_start(links->env, &links->timer, next);
-}
-
-/* --- links --- */
-
-struct links *links_new(struct env *env, const char *site, const struct link_handler *handler, void *data)
-{
-	struct links *links = memory_new(1, sizeof *links);
-
-	links->env = env;
-	links->handler = *handler;
-	links->data = data;
-	links->timer.on_fire = on_tick;
-	links->timer.data = links;
-	snprintf(links->site, sizeof links->site, "%s", site);
-	list_init(&links->peers);
-	list_init(&links->connections);
-	return links;
-}
-
-int links_listen(struct links *links, const char *address, struct error *error)
-{
-	return env_listen(links->env, address, on_accept, links, &links->listener, error);
-}
-
-const char *links_address(const struct links *links)
-{
-	return links->listener == NULL ? "" : env_listener_address(links->listener);
-}
-
-int links_add(struct links *links, const char *peer, const char *address, const char *secret, struct error *error)
-{
-	struct link *link;
-
-	if (peer[0] == 0 || strlen(peer) >= FRAME_NAME_SIZE || strcmp(peer, links->site) == 0)
-		return error_set(error, -EINVAL, "a peer's name must differ from this site's, and have 1 to %u characters",
-				 FRAME_NAME_SIZE - 1);
-	if (links_find(links, peer) != NULL)
-		return error_set(error, -EEXIST, "peer %s is named twice", peer);
-	if (strlen(secret) < SECRET_SIZE_MIN)
-		return error_set(error, -EINVAL, "the secret shared with peer %s must have %u characters or more", peer,
-				 SECRET_SIZE_MIN);
-	link = memory_new(1, sizeof *link);
-	link->links = links;
-	snprintf(link->peer, sizeof link->peer, "%s", peer);
-	snprintf(link->address, sizeof link->address, "%s", address == NULL ? "" : address);
-	snprintf(link->reason, sizeof link->reason, "not connected yet");
-	link->secret = memory_copy_text(secret);
-	link->dials = link->address[0] != 0 && strcmp(links->site, peer) < 0;
-	link->redial_ns = REDIAL_NS_MIN;
-	list_append(&links->peers, &link->entry);
-	if (link->dials)
-		env_timer_start(links->env, &links->timer, env_now_ns(links->env));
-	return 0;
-}
-
-struct link *links_find(struct links *links, const char *peer)
-{
-	list_for_each(entry, &links->peers) {
-		struct link *link = container_of(entry, struct link, entry);
-
-		if (strcmp(link->peer, peer) == 0)
-			return link;
-	}
-	return NULL;
-}
-
-void links_close(struct links *links)
-{
-	links->closing = true;
-	env_timer_stop(links->env, &links->timer);
-	if (links->listener != NULL)
-		env_listener_close(links->listener);
-	links->listener = NULL;
 	list_for_each(entry, &links->connections)
-		connection_close(container_of(entry, struct connection, entry), "this site is stopping");
+		connection_watch(container_of(entry, struct connection, entry), now);
+	return any;
 }
 
-bool links_are_idle(const struct links *links)
+void connections_close(struct links *links, const char *reason)
 {
-	list_for_each(entry, &links->peers) {
-		if (container_of(entry, const struct link, entry)->pace.deferred)
-			return false;
-	}
-	return list_is_empty(&links->connections);
+	list_for_each(entry, &links->connections)
+		connection_close(container_of(entry, struct connection, entry), reason);
 }
 
-void links_free(struct links *links)
-{
-	struct list *entry;
-
-	assert(links_are_idle(links));
-	while ((entry = list_pop(&links->peers)) != NULL) {
-		struct link *link = container_of(entry, struct link, entry);
-
-		memory_wipe(link->secret, strlen(link->secret));
-		free(link->secret);
-		free(link);
-	}
-	free(links);
-}
-
-void links_each(struct links *links, void (*visit)(struct engine *engine, struct link *link))
-{
-	list_for_each(entry, &links->peers) {
-		struct link *link = container_of(entry, struct link, entry);
-
-		visit(link_engine(link), link);
-	}
-}
-
-struct pace *link_pace(struct link *link)
-{
-	return &link->pace;
-}
-
-struct engine *link_engine(const struct link *link)
-{
-	return link->links->data;
-}
-
-const char *link_peer(const struct link *link)
-{
-	return link->peer;
-}
-
-bool link_is_up(const struct link *link)
-{
-	return link->up != NULL;
-}
-
-const char *link_reason(const struct link *link)
-{
-	return link->reason;
-}
-
-size_t link_queued_bytes(const struct link *link)
-{
-	return link->queued_bytes;
-}
-
-bool link_clock(const struct link *link, int64_t *out_ahead_ms)
-{
-	*out_ahead_ms = link->clock.ahead_ms;
-	return link->clock.at_ns != 0;
-}
+/* --- of use to others --- */
 
 void link_send(struct link *link, struct frame_out *frame, const struct frame_header *header)
 {

@@ -1,8 +1,10 @@
-/* Links: one authenticated stream to each peer, carrying frames of all units both ways.
+/* Links: one authenticated stream to each shard of each peer, carrying frames of all units both ways.
  *
- * The site whose name sorts first dials. Both prove that they hold the shared secret by HMAC-SHA256 over both names and both
- * nonces, the dialler first, so a stranger learns nothing. Frames sent while the link is down are dropped: whoever sends
- * has to begin again when it is up. One shard's thread. */
+ * The site whose name sorts first dials, always the one address at which the peer's shard 0 listens; the first frame says
+ * which shard is wanted, and shard 0 hands the socket to it. Both prove that they hold the shared secret by HMAC-SHA256 over both
+ * names, both nonces and the shards' numbers, the dialler first, so a stranger learns nothing. Frames sent while the link is down
+ * are dropped: whoever sends has to begin again when it is up. A link stays where it is until links_free, up or down. One
+ * shard's thread. */
 #ifndef REPL_LINK_H
 #define REPL_LINK_H
 
@@ -15,10 +17,14 @@
 
 struct engine;
 struct env;
+struct env_socket;
 struct error;
 struct link;
 struct links;
 struct pace;
+struct pace_line;
+
+#define LINK_SHARDS_MAX FRAME_SHARDS_MAX
 
 /* A frame on its way out; made by one of the two functions below, given to link_send. */
 struct frame_out {
@@ -36,20 +42,33 @@ struct link_handler {
 	void (*on_state)(void *data, struct link *link, bool up, const char *reason);
 	/* A whole, intact frame; borrowed for the call, unless link_keep_frame says otherwise. */
 	void (*on_frame)(void *data, struct link *link, const struct frame_header *header, const uint8_t *frame);
+	/* A stranger wants another shard of this site. Takes the socket; borrows the bytes that have come on it. */
+	void (*on_visitor)(void *data, unsigned shard, struct env_socket *socket, const void *bytes, size_t size);
 };
 
 struct links *links_new(struct env *env, const char *site, const struct link_handler *handler, void *data);
-void links_each(struct links *links, void (*visit)(struct engine *engine, struct link *link));
-int links_listen(struct links *links, const char *address, struct error *error);
+/* Which of the site's shards this is, of how many; before anything else. Without it: the only one. */
+void links_set_shard(struct links *links, unsigned shard, unsigned shards);
+void links_each(struct links *links, void (*visit)(struct link *link, void *data), void *data);
+int links_listen(struct links *links, const char *address, struct error *error); /* shard 0 alone */
 const char *links_address(const struct links *links);
-int links_add(struct links *links, const char *peer, const char *address, const char *secret, struct error *error);
+/* What on_visitor gave, at the shard that was wanted. Takes the socket. */
+void links_accept(struct links *links, struct env_socket *socket, const void *bytes, size_t size);
+/* Keeps the line. */
+int links_add(struct links *links, const char *peer, const char *address, const char *secret, struct pace_line *line,
+	      struct error *error);
+/* The link to the peer's shard 0; NULL: not in the configuration. */
 struct link *links_find(struct links *links, const char *peer);
 /* Ends everything; idle once nothing is in flight. */
 void links_close(struct links *links);
-bool links_are_idle(const struct links *links);
+bool links_are_idle(struct links *links);
 void links_free(struct links *links);
 
 const char *link_peer(const struct link *link);
+unsigned link_shard(const struct link *link);  /* the peer's, at the other end */
+unsigned link_shards(const struct link *link); /* how many the peer has, as its shard 0 told last; 1 before that */
+/* The link to another shard of the same peer, below LINK_SHARDS_MAX: of one that is not there it is down. */
+struct link *link_to_shard(const struct link *link, unsigned shard);
 struct pace *link_pace(struct link *link);
 struct engine *link_engine(const struct link *link);
 bool link_is_up(const struct link *link);

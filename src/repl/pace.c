@@ -1,9 +1,8 @@
 #include "repl/pace.h"
 
 #include "repl/internal.h"
+#include "repl/pace_line.h"
 
-/* At a limit the link is idle for no longer than it takes to send so much. */
-#define BURST_NS (100 * MS_NS)
 #define SWEEP_TURN 4u
 #define TRAIN_GAP_NS (100 * MS_NS)
 #define TRAIN_NS_MIN (200 * MS_NS)
@@ -26,34 +25,18 @@ uint64_t pace_next_cut_ns(const struct pace_cycle *cycle, uint64_t cycle_ns_min,
 	return cycle->cut_ns + (length_ns > cycle_ns_min ? length_ns : cycle_ns_min);
 }
 
-static void fill(struct pace *pace, uint64_t now)
-{
-	uint64_t elapsed = now - pace->filled_ns;
-	int64_t most = (int64_t)(pace->limit * BURST_NS / SECOND_NS);
-
-	if (elapsed > 10 * SECOND_NS)
-		elapsed = 10 * SECOND_NS;
-	pace->filled_ns = now;
-	pace->tokens += (int64_t)(elapsed / 1000 * pace->limit / 1000000);
-	if (pace->tokens > most)
-		pace->tokens = most;
-}
-
 /* Room for one more frame, as far as all units together are concerned. Arms the timer when only time is lacking. */
 static bool has_room(struct engine *engine, struct link *link)
 {
 	struct pace *pace = link_pace(link);
-	uint64_t now = env_now_ns(engine->env), window = engine->limits.window_bytes_max;
+	uint64_t window = engine->limits.window_bytes_max, free_ns;
 
 	if (pace->unacked_bytes >= window || link_queued_bytes(link) >= window)
 		return false; /* an acknowledgement pumps */
-	if (pace->limit == 0)
-		return true;
-	fill(pace, now);
-	if (pace->tokens > 0)
-		return true;
-	env_timer_start(engine->env, &pace->timer, now + (uint64_t)(1 - pace->tokens) * SECOND_NS / pace->limit + MS_NS);
-	return false;
+	free_ns = pace_line_free_ns(pace->line, env_now_ns(engine->env));
+	if (free_ns > 0)
+		env_timer_start(engine->env, &pace->timer, free_ns + MS_NS);
+	return free_ns == 0;
 }
 
 /* When this unit's recovery point misses its RPO. */
@@ -161,8 +144,7 @@ void pace_sent(struct unit *unit, uint64_t bytes)
 	struct pace *pace = link_pace(unit->peer);
 
 	pace->unacked_bytes += bytes;
-	if (pace->limit > 0)
-		pace->tokens -= (int64_t)bytes;
+	pace_line_take(pace->line, bytes, env_now_ns(unit->engine->env));
 }
 
 void pace_done(struct unit *unit, uint64_t bytes)
@@ -206,17 +188,24 @@ uint64_t pace_rate(struct link *link)
 	return link_pace(link)->meter.rate;
 }
 
-void pace_set_limit(struct engine *engine, struct link *link, uint64_t bytes_per_second)
+void pace_init(struct link *link, struct pace_line *line)
 {
 	struct pace *pace = link_pace(link);
 
+	pace->line = line;
 	pace->timer.on_fire = on_timer;
 	pace->timer.data = link;
-	pace->limit = bytes_per_second;
-	pace->tokens = 0;
-	pace->filled_ns = env_now_ns(engine->env);
-	if (pace->waiting)
-		pump_soon(engine, link);
+}
+
+void pace_set_limit(struct engine *engine, struct link *link, uint64_t bytes_per_second)
+{
+	pace_line_limit(link_pace(link)->line, bytes_per_second, env_now_ns(engine->env));
+	for (unsigned i = 0; i < LINK_SHARDS_MAX; i++) {
+		struct link *one = link_to_shard(link, i);
+
+		if (link_pace(one)->waiting)
+			pump_soon(engine, one);
+	}
 }
 
 void pace_stop(struct engine *engine, struct link *link)

@@ -1,9 +1,10 @@
 /* When a unit's next cycle begins; who of a link's units may send next, and how fast all of them together.
  *
  * A link carries the frames of many units. What they share is bounded: bytes sent and not yet acknowledged (the window), bytes
- * queued, and bytes a second where a limit is set. A unit that finds one of these used up is hungry; when there is room again
- * the hungry unit whose recovery point misses its RPO first goes first. Units in their first full sync have no deadline: they get
- * every fourth turn, so that neither they nor the others starve. One shard's thread. */
+ * queued, and, with all other links to that peer, bytes a second where a limit is set (repl/pace_line.h). A unit that finds
+ * one of these used up is hungry; when there is room again the hungry unit whose recovery point misses its RPO first goes first.
+ * Units in their first full sync have no deadline: they get every fourth turn, so that neither they nor the others starve. One
+ * shard's thread. */
 #ifndef REPL_PACE_H
 #define REPL_PACE_H
 
@@ -14,13 +15,12 @@
 
 struct engine;
 struct link;
+struct pace_line;
 struct unit;
 
 struct pace {
 	uint64_t unacked_bytes; /* of all units of the link */
-	uint64_t limit;         /* bytes a second, 0: none */
-	int64_t tokens;         /* bytes that may go now; below zero: what the last frame took in advance */
-	uint64_t filled_ns;     /* when tokens were counted last */
+	struct pace_line *line; /* to the peer, for the links of all shards */
 	uint32_t turns;
 	struct {
 		uint64_t from_ns, last_ns, bytes; /* of the present train of data frames: no long pause between them */
@@ -52,6 +52,8 @@ void pace_count(struct unit *unit, uint64_t bytes);
 uint64_t pace_rate(struct link *link); /* bytes a second, 0: not known yet */
 /* There may be room: the hungry are pumped. */
 void pace_pump(struct engine *engine, struct link *link);
+void pace_init(struct link *link, struct pace_line *line);
+/* Of the line to the peer of this link; this shard's hungry units hear of it, those of others when they are told, too. */
 void pace_set_limit(struct engine *engine, struct link *link, uint64_t bytes_per_second);
 void pace_stop(struct engine *engine, struct link *link);
 

@@ -23,6 +23,7 @@
 
 static void sender_arm(struct unit *unit, uint64_t at_ns);
 static void sender_cut(struct unit *unit);
+static void sender_off(struct unit *unit);
 
 static uint64_t open_blocks(const struct unit *unit)
 {
@@ -49,6 +50,55 @@ static void sender_offer(struct unit *unit)
 	unit->sender.phase = SENDER_OFFERING;
 	link_send_small(unit->peer, &header, payload, size);
 	sender_arm(unit, env_now_ns(unit->engine->env) + RETRY_NS); /* an offer may be passed over: it is made again */
+}
+
+/* --- looking for the shard that has the other half --- */
+
+/* The next of the peer's shards, from the present one around, that has not said in this round that it does not know the unit;
+ * `up`: of those whose link is up, else of those whose is down. NULL: there is none. */
+static struct link *next_link(const struct unit *unit, bool up)
+{
+	for (unsigned i = 0; i < LINK_SHARDS_MAX; i++) {
+		unsigned shard = (link_shard(unit->peer) + i) % LINK_SHARDS_MAX;
+		struct link *link = link_to_shard(unit->peer, shard);
+
+		if (link_is_up(link) == up && (up || shard < link_shards(link)) && (unit->sender.unknown >> shard & 1) == 0)
+			return link;
+	}
+	return NULL;
+}
+
+/* Begins a round of offers: takes the present link when it is up, else another. False when none is. */
+static bool sender_find_link(struct unit *unit)
+{
+	struct link *link;
+
+	unit->sender.unknown = 0;
+	link = next_link(unit, true);
+	if (link != NULL)
+		unit_take_link(unit, link);
+	return link != NULL;
+}
+
+void sender_unknown(struct unit *unit)
+{
+	const char *reason = frame_verdict_text(FRAME_VERDICT_UNKNOWN_UNIT);
+	struct link *next;
+
+	sender_off(unit);
+	unit->sender.unknown |= 1u << link_shard(unit->peer);
+	next = next_link(unit, true);
+	if (next != NULL) {
+		unit_take_link(unit, next);
+		sender_offer(unit);
+		return;
+	}
+	next = next_link(unit, false);
+	if (next != NULL)
+		reason = link_reason(next); /* it may be there */
+	else if (strcmp(unit->reason, reason) != 0)
+		log_event(LOG_WARNING, "unit.unknown", "unit=%s peer=%s", unit->spec.id, link_peer(unit->peer));
+	sender_wait(unit, reason);
 }
 
 /* --- switchover: catch up, hold writes for the last epoch, then follow --- */
@@ -108,7 +158,7 @@ static void on_timer(struct env_timer *timer)
 		sender_cut_soon(unit);
 	} else if (unit->sender.phase == SENDER_WAITING)
 		sender_cut(unit);
-	else if ((unit->sender.phase == SENDER_OFF || unit->sender.phase == SENDER_OFFERING) && link_is_up(unit->peer))
+	else if ((unit->sender.phase == SENDER_OFF || unit->sender.phase == SENDER_OFFERING) && sender_find_link(unit))
 		sender_offer(unit);
 }
 
@@ -176,6 +226,15 @@ void sender_init(struct unit *unit)
 	unit->kept.data = unit;
 }
 
+static void sender_connect(struct unit *unit)
+{
+	bool found = sender_find_link(unit);
+
+	unit_move(unit, UNIT_CONNECTING, found ? "" : link_reason(unit->peer));
+	if (found)
+		sender_offer(unit);
+}
+
 void sender_start(struct unit *unit)
 {
 	if (unit->record.condition != RECORD_LEADING || unit->state == UNIT_FAILED || unit->sender.phase != SENDER_OFF)
@@ -185,9 +244,7 @@ void sender_start(struct unit *unit)
 		disk_on_shippable(unit->disks[i].disk, on_shippable, unit);
 	}
 	unit->sender.recovery_ns = env_now_ns(unit->engine->env);
-	unit_move(unit, UNIT_CONNECTING, link_is_up(unit->peer) ? "" : link_reason(unit->peer));
-	if (link_is_up(unit->peer))
-		sender_offer(unit);
+	sender_connect(unit);
 }
 
 /* What is in flight loses its meaning; closed bits join the open epoch. */
@@ -235,9 +292,7 @@ void sender_resume(struct unit *unit)
 {
 	if (!unit->sender.started || unit->record.condition != RECORD_LEADING || unit->state == UNIT_FAILED)
 		return;
-	unit_move(unit, UNIT_CONNECTING, link_is_up(unit->peer) ? "" : link_reason(unit->peer));
-	if (link_is_up(unit->peer))
-		sender_offer(unit);
+	sender_connect(unit);
 }
 
 void sender_wait(struct unit *unit, const char *reason)
@@ -247,11 +302,20 @@ void sender_wait(struct unit *unit, const char *reason)
 	sender_arm(unit, env_now_ns(unit->engine->env) + RETRY_NS);
 }
 
-void sender_link_up(struct unit *unit)
+/* The link that came up is the one the unit had, or one more to ask: when it has nobody, or has asked all others. */
+void sender_link_up(struct unit *unit, struct link *link)
 {
-	if (unit->sender.started && unit->step == STEP_NONE && unit->record.condition == RECORD_LEADING &&
-	    unit->state != UNIT_FAILED)
-		sender_offer(unit);
+	struct sender *sender = &unit->sender;
+	bool lost = !link_is_up(unit->peer), asked = sender->phase == SENDER_OFF && sender->unknown != 0;
+
+	if (!sender->started || unit->step != STEP_NONE || unit->record.condition != RECORD_LEADING || unit->state == UNIT_FAILED)
+		return;
+	if (unit->peer != link && !lost && !asked)
+		return;
+	if (lost || unit->peer == link)
+		sender->unknown = 0;
+	unit_take_link(unit, link);
+	sender_offer(unit);
 }
 
 void sender_link_down(struct unit *unit, const char *reason)

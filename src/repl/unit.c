@@ -82,6 +82,22 @@ bool unit_follows(const struct unit *unit)
 	return unit->record.condition == RECORD_FOLLOWING;
 }
 
+bool unit_is_with(const struct unit *unit, const struct link *link)
+{
+	return link_to_shard(unit->peer, link_shard(link)) == link;
+}
+
+void unit_take_link(struct unit *unit, struct link *link)
+{
+	assert(unit_is_with(unit, link));
+	if (unit->peer == link)
+		return;
+	/* What is counted on the old link is counted by its pace. */
+	assert(unit->sender.phase <= SENDER_OFFERING && unit->sender.unacked_bytes == 0 && !unit->sender.hungry);
+	assert(!unit->receiver.attached);
+	unit->peer = link;
+}
+
 void unit_header(const struct unit *unit, enum frame_type type, uint64_t epoch, uint64_t sequence, struct frame_header *out)
 {
 	*out = (struct frame_header){

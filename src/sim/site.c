@@ -9,6 +9,7 @@
 #include "backend/backend.h"
 #include "base/memory.h"
 #include "disk/disk.h"
+#include "repl/pace_line.h"
 
 #define DEVICE_ROOM UINT64_C(262144)
 
@@ -168,6 +169,7 @@ void site_up(struct site *site)
 	limits.window_bytes_max = 65536;
 	limits.divergence_bytes_max = sim_below(site->sim, 4) == 0 ? sim_below(site->sim, 30) * 4096 : limits.divergence_bytes_max;
 	snprintf(directory, sizeof directory, "/%s", names[site->index]);
+	memset(site->lines, 0, sizeof site->lines);
 	site->env = sim_process_start(site->sim, site->host);
 	site->engine = engine_new(site->env, directory, names[site->index], &limits, &events, site, NULL);
 	assert(site->engine != NULL);
@@ -184,7 +186,7 @@ void site_up(struct site *site)
 		if (i == site->index)
 			continue;
 		snprintf(address, sizeof address, "sim:%s", names[i]);
-		result = engine_add_peer(site->engine, names[i], address, "a secret of both sites", NULL);
+		result = engine_add_peer(site->engine, names[i], address, "a secret of both sites", &site->lines[i], NULL);
 		assert(result == 0);
 	}
 	for (unsigned i = 0; i < SITES_MAX && sim_chance(site->sim, 200); i++)

@@ -3,6 +3,7 @@
 #define SIM_SITE_H
 
 #include "repl/engine.h"
+#include "repl/pace_line.h"
 #include "sim/model.h"
 #include "sim/sim.h"
 
@@ -45,6 +46,7 @@ struct site {
 	const struct shape *shapes;
 	unsigned group_count;
 	struct site_unit units[GROUPS_MAX];
+	struct pace_line lines[SITES_MAX];
 };
 
 /* `shapes` stay the caller's. */

@@ -140,12 +140,30 @@ bool frame_data_unpack(const struct frame_data *data, uint8_t *out);
 
 /* --- other payloads --- */
 
+/* --- payload of HELLO ---
+ *
+ *        0    1 version_min
+ *        1    1 version_max
+ *        2    1 shard          low four bits: which of the sender's shards speaks; high four: how many it has, less one
+ *        3    1 wanted         which of the receiver's is spoken to
+ *        4   64 from           the sender's site, with its final zero
+ *       68   64 to             the receiver's
+ *      132   32 nonce */
 #define FRAME_NAME_SIZE 64u
 #define FRAME_NONCE_SIZE 32u
 #define FRAME_HELLO_SIZE (4u + 2 * FRAME_NAME_SIZE + FRAME_NONCE_SIZE)
+#define FRAME_SHARDS_MAX 16u /* of a site */
+#define FRAME_SHARDS_SIZE 2u
+
+struct frame_shards {
+	uint8_t shard, count; /* of the sender: shard is less than count, which is 1 to FRAME_SHARDS_MAX */
+	uint8_t wanted;       /* of the receiver */
+};
+void frame_shards_encode(const struct frame_shards *shards, uint8_t out[FRAME_SHARDS_SIZE]);
 
 struct frame_hello {
 	uint8_t version_min, version_max;
+	struct frame_shards shards;
 	char from[FRAME_NAME_SIZE];
 	char to[FRAME_NAME_SIZE];
 	uint8_t nonce[FRAME_NONCE_SIZE];
@@ -203,7 +221,7 @@ struct frame_state {
 	uint64_t committed; /* newest epoch committed */
 	uint64_t wall_ms;   /* when it was cut */
 	uint64_t copy;      /* random, made with the secondary's unit file: another one is another copy */
-	uint64_t offer;     /* which one it answers: the epoch in its header; 0: none */
+	uint64_t offer;     /* which one it welcomes, or does not know the unit of: the epoch in its header; 0: none */
 	char reason[160];   /* particulars for people; may be "" */
 };
 #define FRAME_STATE_SIZE (4u + 32u + 160u)

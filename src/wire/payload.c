@@ -1,4 +1,5 @@
 /* The small payloads: hello, offer, state, end. Lengths are exact, names end in a zero. */
+#include <assert.h>
 #include <string.h>
 
 #include "base/bytes.h"
@@ -13,11 +14,27 @@ static bool name_decode(const uint8_t *field, uint32_t size, char *out)
 	return true;
 }
 
+void frame_shards_encode(const struct frame_shards *shards, uint8_t out[FRAME_SHARDS_SIZE])
+{
+	assert(shards->shard < shards->count && shards->count <= FRAME_SHARDS_MAX && shards->wanted < FRAME_SHARDS_MAX);
+	out[0] = (uint8_t)(shards->shard | (shards->count - 1) << 4);
+	out[1] = shards->wanted;
+}
+
+static bool shards_decode(const uint8_t *field, struct frame_shards *out_shards)
+{
+	out_shards->shard = field[0] & 15;
+	out_shards->count = (uint8_t)((field[0] >> 4) + 1);
+	out_shards->wanted = field[1];
+	return out_shards->shard < out_shards->count && out_shards->wanted < FRAME_SHARDS_MAX;
+}
+
 void frame_hello_encode(const struct frame_hello *hello, uint8_t out[FRAME_HELLO_SIZE])
 {
 	memset(out, 0, FRAME_HELLO_SIZE);
 	out[0] = hello->version_min;
 	out[1] = hello->version_max;
+	frame_shards_encode(&hello->shards, out + 2);
 	memcpy(out + 4, hello->from, FRAME_NAME_SIZE);
 	memcpy(out + 4 + FRAME_NAME_SIZE, hello->to, FRAME_NAME_SIZE);
 	memcpy(out + 4 + 2 * FRAME_NAME_SIZE, hello->nonce, FRAME_NONCE_SIZE);
@@ -25,7 +42,7 @@ void frame_hello_encode(const struct frame_hello *hello, uint8_t out[FRAME_HELLO
 
 bool frame_hello_decode(const uint8_t *payload, uint32_t size, struct frame_hello *out_hello)
 {
-	if (size != FRAME_HELLO_SIZE)
+	if (size != FRAME_HELLO_SIZE || !shards_decode(payload + 2, &out_hello->shards))
 		return false;
 	out_hello->version_min = payload[0];
 	out_hello->version_max = payload[1];

@@ -21,6 +21,7 @@
 #include "env/env.h"
 #include "env/uring/loop.h"
 #include "repl/engine.h"
+#include "repl/pace_line.h"
 
 #define DISK_SIZE (5u * 1024u * 1024u + 512u)
 #define LIMIT_NS (20ull * 1000000000ull)
@@ -29,6 +30,7 @@ struct site {
 	struct engine *engine;
 	char name[16];
 	char directory[256];
+	struct pace_line line;
 	struct unit_status status;
 };
 
@@ -113,7 +115,7 @@ static void open_site(struct world *world, unsigned index, const char *link)
 	snprintf(address, sizeof address, "unix:%s/%s.sock", world->directory, site->name);
 	assert_int_equal(engine_listen(site->engine, address, NULL), 0);
 	snprintf(address, sizeof address, "unix:%s/%s.sock", world->directory, peers[index]);
-	assert_int_equal(engine_add_peer(site->engine, peers[index], address, link, NULL), 0);
+	assert_int_equal(engine_add_peer(site->engine, peers[index], address, link, &site->line, NULL), 0);
 }
 
 static void open_unit(struct world *world, unsigned index)
