@@ -195,7 +195,7 @@ static void on_looked(struct disk_request *done, int result)
 	struct group *group = look->group;
 	struct site *site = group_site(group, look->side);
 	const struct site_unit *unit = group_unit(group, look->side);
-	bool kept = engine_keeps_diverged(site->engine, disk_id(site_disk(site, group->index, look->disk))) &&
+	bool kept = engine_keeps_diverged(site_engine(site, group->index), disk_id(site_disk(site, group->index, look->disk))) &&
 		    unit->status.divergence_wall_ms == look->wall_ms;
 
 	if (result < 0 && kept && !look->failing && site->host->fault.code == 0)
@@ -217,7 +217,7 @@ static void begin_look(struct group *group, unsigned side, unsigned index, bool 
 {
 	struct sim *sim = group->run->sim;
 	struct site *site = group_site(group, side);
-	struct disk *view = engine_open_diverged(site->engine, disk_id(site_disk(site, group->index, index)));
+	struct disk *view = engine_open_diverged(site_engine(site, group->index), disk_id(site_disk(site, group->index, index)));
 	uint64_t size, offset;
 	struct look *made;
 
@@ -252,7 +252,7 @@ void group_discard(struct group *group)
 	unsigned side = (unsigned)sim_below(group->run->sim, 2);
 
 	if (group_site(group, side)->env != NULL)
-		engine_discard_divergence(group_site(group, side)->engine, group_id(group), NULL);
+		engine_discard_divergence(site_engine(group_site(group, side), group->index), group_id(group), NULL);
 }
 
 /* --- faults --- */
@@ -363,7 +363,7 @@ static void run_alone(struct group *group, struct site *site)
 
 	while (!unit->loaded && sim_step(site->sim, limit))
 		;
-	if (engine_failover_unit(site->engine, group_id(group), NULL) < 0)
+	if (engine_failover_unit(site_engine(site, group->index), group_id(group), NULL) < 0)
 		return;
 	while (unit->status.state != UNIT_FAILED_OVER && sim_step(site->sim, limit))
 		;
@@ -419,9 +419,9 @@ void group_start_or_stop(struct group *group)
 		return;
 	unit->started = !unit->started;
 	if (site->env != NULL && unit->started)
-		engine_start_unit(site->engine, group_id(group), sim_chance(group->run->sim, 200), NULL);
+		engine_start_unit(site_engine(site, group->index), group_id(group), sim_chance(group->run->sim, 200), NULL);
 	else if (site->env != NULL)
-		engine_stop_unit(site->engine, group_id(group), NULL);
+		engine_stop_unit(site_engine(site, group->index), group_id(group), NULL);
 }
 
 void group_renew(struct group *group)
@@ -521,7 +521,7 @@ static void pursue_failover(struct group *group)
 	if (!is_up(group, side))
 		return;
 	if (group_unit(group, side)->status.state != UNIT_FAILED_OVER) {
-		if (engine_failover_unit(site->engine, group_id(group), NULL) == -ENODATA)
+		if (engine_failover_unit(site_engine(site, group->index), group_id(group), NULL) == -ENODATA)
 			group->operation = OPERATION_NONE;
 		return;
 	}
@@ -542,7 +542,7 @@ static bool change_sides(struct group *group, unsigned gives, unsigned takes)
 		return false;
 	told(group, gives, false, false);
 	if (giver->role == UNIT_PRIMARY || giver->changing || giver->state == UNIT_FAILED) {
-		engine_demote_unit(group_site(group, gives)->engine, group_id(group), false, NULL);
+		engine_demote_unit(site_engine(group_site(group, gives), group->index), group_id(group), false, NULL);
 		return false;
 	}
 	told(group, takes, true, true);
@@ -551,7 +551,7 @@ static bool change_sides(struct group *group, unsigned gives, unsigned takes)
 	if (taker->role == UNIT_PRIMARY && taker->state != UNIT_FAILED_OVER && taker->state != UNIT_SUPERSEDED &&
 	    taker->state != UNIT_FAILED && !taker->changing && taker->term >= group->term)
 		return true;
-	engine_promote_unit(group_site(group, takes)->engine, group_id(group), group->term, NULL);
+	engine_promote_unit(site_engine(group_site(group, takes), group->index), group_id(group), group->term, NULL);
 	return false;
 }
 
@@ -559,7 +559,7 @@ static void lead_begins(struct group *group)
 {
 	group->split = false;
 	group->operation = OPERATION_NONE;
-	engine_start_unit(group_site(group, group->leader)->engine, group_id(group), false, NULL);
+	engine_start_unit(site_engine(group_site(group, group->leader), group->index), group_id(group), false, NULL);
 }
 
 static void pursue_cancel(struct group *group)
@@ -599,7 +599,7 @@ static void pursue_switchover(struct group *group)
 	if (!is_up(group, group->leader) || giver->state == UNIT_FAILED)
 		return;
 	if (giver->role == UNIT_PRIMARY && !giver->changing) {
-		if (group->asked || engine_demote_unit(group_site(group, group->leader)->engine, group_id(group), true, NULL) < 0)
+		if (group->asked || engine_demote_unit(site_engine(group_site(group, group->leader), group->index), group_id(group), true, NULL) < 0)
 			group->operation = OPERATION_NONE; /* given up, or not possible now: it leads as before */
 		group->asked = true;
 		return;
@@ -656,7 +656,7 @@ static void level_disks(struct group *group)
 			return;
 		if (ours < theirs)
 			site_grow(site, group->index, i, theirs, true, false);
-		else if (ours > theirs && engine_suspect_disk(site->engine, disk_id(site_disk(site, group->index, i)),
+		else if (ours > theirs && engine_suspect_disk(site_engine(site, group->index), disk_id(site_disk(site, group->index, i)),
 							      group->shape->sizes[i], NULL) == 0)
 			site_grow(group_site(group, follower), group->index, i, ours, true, false);
 	}
@@ -704,7 +704,7 @@ void group_settle(struct group *group)
 	} else if (!leader->started || leader->status.state == UNIT_STOPPED) {
 		leader->started = true;
 		if (is_up(group, group->leader))
-			engine_start_unit(group_site(group, group->leader)->engine, group_id(group), false, NULL);
+			engine_start_unit(site_engine(group_site(group, group->leader), group->index), group_id(group), false, NULL);
 	}
 }
 
@@ -715,8 +715,8 @@ bool group_is_in_step(struct group *group)
 
 	return !group->split && !group->readopt[0] && !group->readopt[1] && group->operation == OPERATION_NONE &&
 	       list_is_empty(&group->requests) && site->env != NULL && follower->env != NULL &&
-	       engine_unit_status(site->engine, group_id(group), &status) && status.state == UNIT_CYCLING &&
-	       status.dirty_bytes == 0 && engine_unit_status(follower->engine, group_id(group), &theirs) &&
+	       engine_unit_status(site_engine(site, group->index), group_id(group), &status) && status.state == UNIT_CYCLING &&
+	       status.dirty_bytes == 0 && engine_unit_status(site_engine(follower, group->index), group_id(group), &theirs) &&
 	       theirs.state == UNIT_CYCLING && theirs.applied_epoch == theirs.recovery_epoch;
 }
 
@@ -763,11 +763,11 @@ void group_judge_scrub(struct group *group)
 	struct unit_status status;
 
 	site_rot(follower, group->index, disk, sim_below(sim, group->shape->sizes[disk]));
-	engine_scrub_unit(leader->engine, group_id(group), NULL);
-	while (engine_unit_status(leader->engine, group_id(group), &status) && status.scrubbing && sim_step(sim, limit))
+	engine_scrub_unit(site_engine(leader, group->index), group_id(group), NULL);
+	while (engine_unit_status(site_engine(leader, group->index), group_id(group), &status) && status.scrubbing && sim_step(sim, limit))
 		;
 	wait_in_step(group);
-	engine_unit_status(leader->engine, group_id(group), &status);
+	engine_unit_status(site_engine(leader, group->index), group_id(group), &status);
 	/* When its unit failed and was restarted meanwhile, the comparison after that has repaired it. */
 	if (status.scrubbed_bytes > 0 && status.scrub_differences != 1)
 		run_fail(group->run, "a scrub finds what has rotted", status.scrub_differences == 0 ? "it found nothing" :
@@ -804,9 +804,9 @@ void group_judge_power_cut(struct group *group)
 	differ = count_different_blocks(group);
 	site_up(leader);
 	group_unit(group, group->leader)->started = true;
-	engine_start_unit(leader->engine, group_id(group), false, NULL);
+	engine_start_unit(site_engine(leader, group->index), group_id(group), false, NULL);
 	wait_in_step(group);
-	engine_unit_status(leader->engine, group_id(group), &status);
+	engine_unit_status(site_engine(leader, group->index), group_id(group), &status);
 	/* At worst each block travels in a frame of its own. */
 	if (status.shipped_bytes > differ * (DISK_BLOCK_SIZE + 128)) {
 		snprintf(why, sizeof why, "%llu bytes were sent, %llu blocks differed", (unsigned long long)status.shipped_bytes,

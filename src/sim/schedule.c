@@ -114,7 +114,10 @@ static void step(struct run *run)
 		group_flush(group);
 	} else if (dice < 700) {
 		run->result->link_breaks++;
-		sim_link_break(sim);
+		if (sim_chance(sim, 300))
+			sim_connection_break(sim);
+		else
+			sim_link_break(sim);
 	} else if (dice < 760) {
 		sim_link_mend(sim);
 	} else if (dice < 785) {

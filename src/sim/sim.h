@@ -86,6 +86,8 @@ uint64_t sim_when(const struct sim *sim, uint64_t wall_ms);
 /* The link between all processes breaks: connections end, or hang; or is mended. */
 void sim_link_break(struct sim *sim);
 void sim_link_mend(struct sim *sim);
+/* One connection breaks, or hangs at one end or both; the others go on. */
+void sim_connection_break(struct sim *sim);
 
 /* A bit of a file turns, on the platter: nobody is told. */
 void sim_file_rot(struct sim_host *host, const char *path, uint64_t offset);

@@ -21,6 +21,11 @@ const char *site_unit_id(unsigned group)
 	return unit_ids[group];
 }
 
+struct engine *site_engine(const struct site *site, unsigned group)
+{
+	return site->shards[site->units[group].shard];
+}
+
 bool site_has(const struct site *site, unsigned group)
 {
 	return site->shapes[group].sites[0] == site->index || site->shapes[group].sites[1] == site->index;
@@ -117,7 +122,7 @@ static void open_disk(struct site *site, unsigned group, unsigned index)
 	assert(result == 0);
 	result = disk_open(site->env, id, metadata, backend, &disk, NULL);
 	assert(result == 0);
-	engine_add_disk(site->engine, disk);
+	engine_add_disk(site_engine(site, group), disk);
 }
 
 static void open_unit(struct site *site, unsigned group)
@@ -139,28 +144,78 @@ static void open_unit(struct site *site, unsigned group)
 		snprintf(spec.disks[i].local_disk, ENGINE_ID_SIZE, "d-%u-%u", group, i);
 		snprintf(spec.disks[i].remote_disk, ENGINE_ID_SIZE, "d-%u-%u", group, i);
 	}
-	result = engine_open_unit(site->engine, &spec, NULL);
+	result = engine_open_unit(site_engine(site, group), &spec, NULL);
 	assert(result == 0);
 	if (site->units[group].started)
-		engine_start_unit(site->engine, spec.id, false, NULL);
+		engine_start_unit(site_engine(site, group), spec.id, false, NULL);
 }
 
 void site_renew(struct site *site, unsigned group)
 {
 	struct site_unit *unit = &site->units[group];
 
-	if (!unit->stale || engine_remove_unit(site->engine, site_unit_id(group), NULL) < 0)
+	if (!unit->stale || engine_remove_unit(site_engine(site, group), site_unit_id(group), NULL) < 0)
 		return;
 	memset(&unit->status, 0, sizeof unit->status);
 	unit->loaded = false;
 	open_unit(site, group);
 }
 
-void site_up(struct site *site)
+/* From shard 0 to the one that was wanted: the socket changes threads there, so it takes a while. */
+struct visitor {
+	struct env_io io;
+	struct engine *engine;
+	struct env_socket *socket;
+	size_t size;
+	uint8_t bytes[];
+};
+
+static void on_visited(struct env_io *io, int result)
+{
+	struct visitor *visitor = io->data;
+
+	(void)result;
+	engine_accept(visitor->engine, visitor->socket, visitor->bytes, visitor->size);
+	free(visitor);
+}
+
+static void on_visitor(void *data, unsigned shard, struct env_socket *socket, const void *bytes, size_t size)
+{
+	struct site *site = data;
+	struct visitor *visitor = memory_new(1, sizeof *visitor + size);
+
+	visitor->io = (struct env_io){ .on_done = on_visited, .data = visitor };
+	visitor->engine = site->shards[shard];
+	visitor->socket = socket;
+	visitor->size = size;
+	memcpy(visitor->bytes, bytes, size);
+	env_defer(site->env, &visitor->io);
+}
+
+static void open_shard(struct site *site, unsigned shard, const struct engine_limits *limits)
+{
+	const struct engine_events events = { .on_unit = on_unit, .on_visitor = on_visitor };
+	struct engine *engine;
+	char text[32];
+	int result;
+
+	snprintf(text, sizeof text, "/%s", names[site->index]);
+	engine = site->shards[shard] = engine_new(site->env, text, names[site->index], limits, &events, site, NULL);
+	assert(engine != NULL);
+	engine_set_shard(engine, shard, site->shard_count);
+	for (unsigned i = 0; i < SITES_MAX; i++) {
+		if (i == site->index)
+			continue;
+		snprintf(text, sizeof text, "sim:%s", names[i]);
+		result = engine_add_peer(engine, names[i], text, "a secret of both sites", &site->lines[i], NULL);
+		assert(result == 0);
+	}
+}
+
+static void open_shards(struct site *site)
 {
 	struct engine_limits limits = engine_limits_default;
-	const struct engine_events events = { .on_unit = on_unit };
-	char directory[16], address[32];
+	char address[32];
 	int result;
 
 	limits.cycle_ms_min = sim_below(site->sim, 2) == 0 ? 20 : 4; /* 4: hardly any rest between cycles */
@@ -168,29 +223,35 @@ void site_up(struct site *site)
 	limits.kept_bytes_max = sim_below(site->sim, 3) == 0 ? 16384 : limits.kept_bytes_max;
 	limits.window_bytes_max = 65536;
 	limits.divergence_bytes_max = sim_below(site->sim, 4) == 0 ? sim_below(site->sim, 30) * 4096 : limits.divergence_bytes_max;
-	snprintf(directory, sizeof directory, "/%s", names[site->index]);
+	site->shard_count = sim_chance(site->sim, 600) ? 1 : 1 + (unsigned)sim_below(site->sim, SHARDS_MAX);
+	for (unsigned i = 0; i < site->shard_count; i++)
+		open_shard(site, i, &limits);
+	snprintf(address, sizeof address, "sim:%s", names[site->index]);
+	result = engine_listen(site->shards[0], address, NULL);
+	assert(result == 0);
+}
+
+/* Every shard hears of a limit, one after the other. */
+static void limit_peer(struct site *site, unsigned peer, uint64_t bytes_per_second)
+{
+	for (unsigned i = 0; i < site->shard_count; i++)
+		engine_limit_peer(site->shards[i], names[peer], bytes_per_second, NULL);
+}
+
+void site_up(struct site *site)
+{
 	memset(site->lines, 0, sizeof site->lines);
 	site->env = sim_process_start(site->sim, site->host);
-	site->engine = engine_new(site->env, directory, names[site->index], &limits, &events, site, NULL);
-	assert(site->engine != NULL);
+	open_shards(site);
 	for (unsigned group = 0; group < site->group_count; group++) {
 		memset(&site->units[group].status, 0, sizeof site->units[group].status);
 		site->units[group].loaded = false;
+		site->units[group].shard = (unsigned)sim_below(site->sim, site->shard_count);
 		for (unsigned i = 0; site_has(site, group) && i < site->shapes[group].disk_count; i++)
 			open_disk(site, group, i);
 	}
-	snprintf(address, sizeof address, "sim:%s", names[site->index]);
-	result = engine_listen(site->engine, address, NULL);
-	assert(result == 0);
-	for (unsigned i = 0; i < SITES_MAX; i++) {
-		if (i == site->index)
-			continue;
-		snprintf(address, sizeof address, "sim:%s", names[i]);
-		result = engine_add_peer(site->engine, names[i], address, "a secret of both sites", &site->lines[i], NULL);
-		assert(result == 0);
-	}
 	for (unsigned i = 0; i < SITES_MAX && sim_chance(site->sim, 200); i++)
-		engine_limit_peer(site->engine, names[i], 1000000 + sim_below(site->sim, 8000000), NULL);
+		limit_peer(site, i, 1000000 + sim_below(site->sim, 8000000));
 	for (unsigned group = 0; group < site->group_count; group++) {
 		if (site_has(site, group))
 			open_unit(site, group);
@@ -205,13 +266,13 @@ int site_grow(struct site *site, unsigned group, unsigned disk, uint64_t size, b
 	int result;
 
 	snprintf(id, sizeof id, "d-%u-%u", group, disk);
-	result = engine_extend_disk(site->engine, id, size, NULL);
+	result = engine_extend_disk(site_engine(site, group), id, size, NULL);
 	if (result < 0 || dies == 0 || site->env != env)
 		return result < 0 ? result : -EIO;
 	*remembered = size;
 	if (dies == 1)
 		return -EIO;
-	result = engine_grow_disk(site->engine, id, size, compare, NULL);
+	result = engine_grow_disk(site_engine(site, group), id, size, compare, NULL);
 	if (dies == 2 || site->env != env)
 		return -EIO;
 	if (result < 0)
@@ -223,7 +284,7 @@ void site_kill(struct site *site)
 {
 	sim_process_kill(site->env);
 	site->env = NULL;
-	site->engine = NULL;
+	memset(site->shards, 0, sizeof site->shards);
 }
 
 struct disk *site_disk(struct site *site, unsigned group, unsigned disk)
@@ -231,7 +292,7 @@ struct disk *site_disk(struct site *site, unsigned group, unsigned disk)
 	char id[32];
 
 	snprintf(id, sizeof id, "d-%u-%u", group, disk);
-	return engine_find_disk(site->engine, id);
+	return engine_find_disk(site_engine(site, group), id);
 }
 
 const uint8_t *site_bytes(const struct site *site, unsigned group, unsigned disk)

@@ -1,4 +1,5 @@
-/* A simulated site: a host, and while it is up a process with an engine, its disks and its units. */
+/* A simulated site: a host, and while it is up a process with one to three engines, as the shards of a daemon, and their disks
+ * and units. How many, and which unit is in which, is another chance at each start. */
 #ifndef SIM_SITE_H
 #define SIM_SITE_H
 
@@ -9,6 +10,7 @@
 
 #define SITES_MAX 3u
 #define GROUPS_MAX 3u
+#define SHARDS_MAX 3u
 
 /* A group of disks on two of the sites; side 0 is the primary at the beginning. */
 struct shape {
@@ -27,6 +29,7 @@ struct site_unit {
 	bool started;
 	bool stale;            /* the engine still has the unit of the history before */
 	bool loaded;           /* the engine has told of it since the process began */
+	unsigned shard;        /* where it and its disks are, since the process began */
 	enum unit_role role;   /* as last told, over restarts */
 	bool was_point;        /* as it was last seen following, it was at a recovery point */
 	uint64_t sizes[MODEL_DISKS_MAX]; /* of its disks, as its control remembers them */
@@ -41,7 +44,8 @@ struct site {
 	struct sim *sim;
 	struct sim_host *host;
 	struct env *env;       /* NULL: down */
-	struct engine *engine;
+	struct engine *shards[SHARDS_MAX];
+	unsigned shard_count;
 	unsigned index;
 	const struct shape *shapes;
 	unsigned group_count;
@@ -53,6 +57,8 @@ struct site {
 void site_init(struct site *site, struct sim *sim, unsigned index, const struct shape *shapes, unsigned group_count,
 	       struct sim_host *host);
 bool site_has(const struct site *site, unsigned group);
+/* The one that has the group's unit and disks; of a site that is up. */
+struct engine *site_engine(const struct site *site, unsigned group);
 void site_up(struct site *site);
 /* Replaces the unit by that of the new history, when it can be. */
 void site_renew(struct site *site, unsigned group);

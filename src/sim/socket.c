@@ -295,6 +295,18 @@ void sim_sockets_of_dead(struct env *env)
 	}
 }
 
+static bool is_joined(const struct env_socket *socket)
+{
+	return !socket->env->gone && !socket->closed && socket->peer != NULL;
+}
+
+static void cut_end(struct env_socket *socket, bool told)
+{
+	socket->deaf = true;
+	if (told)
+		break_end(socket, hop(socket->env->sim));
+}
+
 void sim_link_break(struct sim *sim)
 {
 	bool told = sim_chance(sim, 700);
@@ -303,12 +315,26 @@ void sim_link_break(struct sim *sim)
 	list_for_each(entry, &sim->sockets) {
 		struct env_socket *socket = container_of(entry, struct env_socket, entry);
 
-		if (socket->env->gone || socket->closed || socket->peer == NULL)
-			continue;
-		socket->deaf = true;
-		if (told)
-			break_end(socket, hop(sim));
+		if (is_joined(socket))
+			cut_end(socket, told);
 	}
+}
+
+void sim_connection_break(struct sim *sim)
+{
+	struct env_socket *chosen = NULL;
+	uint64_t count = 0;
+
+	list_for_each(entry, &sim->sockets) {
+		struct env_socket *socket = container_of(entry, struct env_socket, entry);
+
+		if (is_joined(socket) && sim_below(sim, ++count) == 0)
+			chosen = socket;
+	}
+	if (chosen == NULL)
+		return;
+	cut_end(chosen->peer, sim_chance(sim, 700));
+	cut_end(chosen, sim_chance(sim, 700));
 }
 
 void sim_link_mend(struct sim *sim)
