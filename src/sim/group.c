@@ -599,7 +599,8 @@ static void pursue_switchover(struct group *group)
 	if (!is_up(group, group->leader) || giver->state == UNIT_FAILED)
 		return;
 	if (giver->role == UNIT_PRIMARY && !giver->changing) {
-		if (group->asked || engine_demote_unit(site_engine(group_site(group, group->leader), group->index), group_id(group), true, NULL) < 0)
+		if (group->asked || engine_demote_unit(site_engine(group_site(group, group->leader), group->index), group_id(group),
+						       true, NULL) < 0)
 			group->operation = OPERATION_NONE; /* given up, or not possible now: it leads as before */
 		group->asked = true;
 		return;
@@ -764,7 +765,8 @@ void group_judge_scrub(struct group *group)
 
 	site_rot(follower, group->index, disk, sim_below(sim, group->shape->sizes[disk]));
 	engine_scrub_unit(site_engine(leader, group->index), group_id(group), NULL);
-	while (engine_unit_status(site_engine(leader, group->index), group_id(group), &status) && status.scrubbing && sim_step(sim, limit))
+	while (engine_unit_status(site_engine(leader, group->index), group_id(group), &status) && status.scrubbing &&
+	       sim_step(sim, limit))
 		;
 	wait_in_step(group);
 	engine_unit_status(site_engine(leader, group->index), group_id(group), &status);

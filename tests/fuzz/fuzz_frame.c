@@ -31,11 +31,15 @@ static void fuzz_small(const uint8_t *payload, uint32_t size)
 	static uint8_t encoded[FRAME_CHANGES_SIZE_MAX];
 	struct frame_offer offer, offer_again;
 	uint8_t offered[FRAME_OFFER_SIZE_MAX];
-	struct frame_hello hello;
+	struct frame_hello hello, hello_again;
+	uint8_t greeted[FRAME_HELLO_SIZE];
 	struct frame_state state;
 	struct frame_end end;
 
-	frame_hello_decode(payload, size, &hello);
+	if (frame_hello_decode(payload, size, &hello)) {
+		frame_hello_encode(&hello, greeted);
+		assert(frame_hello_decode(greeted, size, &hello_again) && memcmp(greeted + 2, payload + 2, FRAME_SHARDS_SIZE) == 0);
+	}
 	frame_state_decode(payload, size, &state);
 	frame_end_decode(payload, size, &end);
 	if (frame_offer_decode(payload, size, &offer)) {

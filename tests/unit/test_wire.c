@@ -208,13 +208,41 @@ static void test_builder_is_bounded(void **state)
 	assert_false(frame_builder_add_data(&builder, FRAME_DATA_MAX, 4096));
 }
 
+static void test_shards_are_what_a_hello_says(void **state)
+{
+	struct frame_hello hello = { .version_min = 1, .version_max = 1, .from = "north", .to = "south" }, seen;
+	uint8_t payload[FRAME_HELLO_SIZE];
+
+	(void)state;
+	for (unsigned count = 1; count <= FRAME_SHARDS_MAX; count++) {
+		for (unsigned shard = 0; shard < FRAME_SHARDS_MAX; shard++) {
+			hello.shards = (struct frame_shards){ 0, (uint8_t)count, (uint8_t)(15 - shard) };
+			frame_hello_encode(&hello, payload);
+			payload[2] |= (uint8_t)shard;
+			assert_int_equal(frame_hello_decode(payload, sizeof payload, &seen), shard < count);
+			if (shard >= count)
+				continue;
+			assert_int_equal(seen.shards.shard, shard);
+			assert_int_equal(seen.shards.count, count);
+			assert_int_equal(seen.shards.wanted, 15 - shard);
+		}
+	}
+	for (unsigned wanted = FRAME_SHARDS_MAX; wanted < 256; wanted++) {
+		payload[3] = (uint8_t)wanted;
+		assert_false(frame_hello_decode(payload, sizeof payload, &seen));
+	}
+	hello.shards = (struct frame_shards){ 0, 1, 0 };
+	frame_hello_encode(&hello, payload);
+	assert_int_equal(payload[2] | payload[3], 0); /* as it was before there were shards */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_data_round_trip), cmocka_unit_test(test_every_damaged_byte_is_noticed),
 		cmocka_unit_test(test_headers_refused), cmocka_unit_test(test_data_cut_short), cmocka_unit_test(test_small_payloads),
 		cmocka_unit_test(test_changes), cmocka_unit_test(test_builder_is_bounded),
-		cmocka_unit_test(test_large_frames_are_sampled),
+		cmocka_unit_test(test_large_frames_are_sampled), cmocka_unit_test(test_shards_are_what_a_hello_says),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
