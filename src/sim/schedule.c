@@ -114,10 +114,7 @@ static void step(struct run *run)
 		group_flush(group);
 	} else if (dice < 700) {
 		run->result->link_breaks++;
-		if (sim_chance(sim, 300))
-			sim_connection_break(sim);
-		else
-			sim_link_break(sim);
+		sim_link_break(sim);
 	} else if (dice < 760) {
 		sim_link_mend(sim);
 	} else if (dice < 785) {
@@ -143,6 +140,8 @@ static void step(struct run *run)
 		group_discard(group);
 	} else if (dice < 994) {
 		group_renew(group);
+	} else if (dice < 998) {
+		sim_connection_break(sim);
 	}
 	look_after(run);
 	sim_run_until(sim, sim->now_ns + sim_below(sim, sim_chance(sim, 100) ? 400 * MS : 15 * MS));
