@@ -25,9 +25,12 @@
 
 #define DISK_SIZE (5u * 1024u * 1024u + 512u)
 #define LIMIT_NS (20ull * 1000000000ull)
+#define SHARDS_MAX 2u
 
 struct site {
-	struct engine *engine;
+	struct engine *shards[SHARDS_MAX];
+	unsigned shard_count;
+	struct engine *engine; /* of the last shard: the disks and the unit are there */
 	char name[16];
 	char directory[256];
 	struct pace_line line;
@@ -84,20 +87,39 @@ static void run_until(struct world *world, bool (*until)(struct world *world))
 	assert_false(world->timed_out);
 }
 
-static void open_site(struct world *world, unsigned index, const char *link)
+/* The shards of these sites share a loop: nothing has to change threads. */
+static void on_visitor(void *data, unsigned shard, struct env_socket *socket, const void *bytes, size_t size)
+{
+	engine_accept(((struct site *)data)->shards[shard], socket, bytes, size);
+}
+
+static void open_shard(struct world *world, unsigned index, unsigned shard, const char *link)
 {
 	static const char *const peers[2] = { "south", "north" };
 	struct site *site = &world->sites[index];
 	struct engine_limits limits = engine_limits_default;
-	struct engine_events events = { .on_unit = on_unit };
-	char path[512], metadata[512], address[256];
+	struct engine_events events = { .on_unit = on_unit, .on_visitor = on_visitor };
+	char address[256];
 
 	limits.cycle_ms_min = 20;
+	site->engine = engine_new(world->env, site->directory, site->name, &limits, &events, site, NULL);
+	assert_non_null(site->engine);
+	site->shards[shard] = site->engine;
+	engine_set_shard(site->engine, shard, site->shard_count);
+	snprintf(address, sizeof address, "unix:%s/%s.sock", world->directory, peers[index]);
+	assert_int_equal(engine_add_peer(site->engine, peers[index], address, link, &site->line, NULL), 0);
+}
+
+static void open_site(struct world *world, unsigned index, const char *link)
+{
+	struct site *site = &world->sites[index];
+	char path[512], metadata[512], address[256];
+
 	snprintf(site->name, sizeof site->name, "%s", index == 0 ? "north" : "south");
 	snprintf(site->directory, sizeof site->directory, "%s/%s", world->directory, index == 0 ? "north" : "south");
 	mkdir(site->directory, 0700);
-	site->engine = engine_new(world->env, site->directory, site->name, &limits, &events, site, NULL);
-	assert_non_null(site->engine);
+	for (unsigned i = 0; i < site->shard_count; i++)
+		open_shard(world, index, i, link);
 	for (unsigned i = 0; i < 2; i++) {
 		struct backend *backend;
 		struct disk *disk;
@@ -113,9 +135,7 @@ static void open_site(struct world *world, unsigned index, const char *link)
 		engine_add_disk(site->engine, disk);
 	}
 	snprintf(address, sizeof address, "unix:%s/%s.sock", world->directory, site->name);
-	assert_int_equal(engine_listen(site->engine, address, NULL), 0);
-	snprintf(address, sizeof address, "unix:%s/%s.sock", world->directory, peers[index]);
-	assert_int_equal(engine_add_peer(site->engine, peers[index], address, link, &site->line, NULL), 0);
+	assert_int_equal(engine_listen(site->shards[0], address, NULL), 0);
 }
 
 static void open_unit(struct world *world, unsigned index)
@@ -143,10 +163,12 @@ static void on_shut_down(void *data)
 
 static void close_site(struct world *world, unsigned index)
 {
-	world->shut_down = false;
-	engine_shutdown(world->sites[index].engine, on_shut_down, world);
-	run_until(world, is_shut_down);
-	engine_free(world->sites[index].engine);
+	for (unsigned i = 0; i < world->sites[index].shard_count; i++) {
+		world->shut_down = false;
+		engine_shutdown(world->sites[index].shards[i], on_shut_down, world);
+		run_until(world, is_shut_down);
+		engine_free(world->sites[index].shards[i]);
+	}
 }
 
 static void on_request_done(struct disk_request *request, int result)
@@ -212,7 +234,7 @@ static bool is_superseded(struct world *world)
 	return world->sites[0].status.state == UNIT_SUPERSEDED;
 }
 
-static int set_up(void **state)
+static int set_up_shards(void **state, unsigned shard_count)
 {
 	struct world *world = calloc(1, sizeof *world);
 
@@ -222,10 +244,22 @@ static int set_up(void **state)
 	assert_non_null(mkdtemp(world->run));
 	log_set_sink(on_log, NULL, LOG_DEBUG);
 	assert_int_equal(loop_new(world->run, &world->env, &(struct error){ 0 }), 0);
-	open_site(world, 0, "a secret of both sites");
-	open_site(world, 1, "a secret of both sites");
+	for (unsigned i = 0; i < 2; i++) {
+		world->sites[i].shard_count = shard_count;
+		open_site(world, i, "a secret of both sites");
+	}
 	*state = world;
 	return 0;
+}
+
+static int set_up(void **state)
+{
+	return set_up_shards(state, 1);
+}
+
+static int set_up_two_shards(void **state)
+{
+	return set_up_shards(state, 2);
 }
 
 static int tear_down(void **state)
@@ -318,6 +352,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_group_is_copied_and_followed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_restart_of_either_side_loses_nothing, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(failover_makes_the_copy_writable_and_the_old_primary_learns_it, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(failover_makes_the_copy_writable_and_the_old_primary_learns_it, set_up_two_shards,
+						tear_down),
 		cmocka_unit_test_setup_teardown(failover_before_the_first_sync_is_refused, set_up, tear_down),
 	};
 
