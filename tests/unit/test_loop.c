@@ -491,6 +491,67 @@ static void a_connect_that_cannot_be_fails_from_the_loop(void **state)
 	}
 }
 
+static void an_interrupted_receive_ends_and_loses_nothing(void **state)
+{
+	struct world *world = *state;
+	struct env_socket *left = connect_pair(world, "tcp:127.0.0.1:0");
+	struct call silent = call_of(world), late = call_of(world), send = call_of(world), last = call_of(world);
+	char bytes[8] = "1234567", back[8] = "";
+	struct iovec iov = { bytes, sizeof bytes };
+
+	loop_socket_interrupt(world->accepted); /* harmless */
+	env_socket_receive(world->accepted, start(&silent), back, sizeof back);
+	loop_socket_interrupt(world->accepted);
+	assert_int_equal(silent.count, 0);
+	assert_int_equal(wait_for(&silent), -ECANCELED);
+	env_socket_send(left, start(&send), &iov, 1);
+	assert_int_equal(wait_for(&send), 0);
+	env_socket_receive(world->accepted, start(&late), back, sizeof back);
+	loop_socket_interrupt(world->accepted); /* as the bytes come */
+	loop_socket_interrupt(world->accepted);
+	if (wait_for(&late) == -ECANCELED) {
+		env_socket_receive(world->accepted, start(&last), back, sizeof back);
+		late.result = wait_for(&last);
+	}
+	assert_int_equal(late.result, sizeof back);
+	assert_memory_equal(back, bytes, sizeof back);
+	end_of_stream_is_seen(world, left);
+	env_listener_close(world->listener);
+}
+
+static void a_socket_goes_on_in_another_loop(void **state)
+{
+	struct world *world = *state, other = { 0 };
+	struct env_socket *left = connect_pair(world, "tcp:127.0.0.1:0"), *moved;
+
+	assert_int_equal(loop_new(NULL, &other.env, &(struct error){ 0 }), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		struct call sends[2] = { call_of(world), call_of(&other) }, receives[2] = { call_of(world), call_of(&other) };
+		struct call idle = call_of(world);
+		char bytes[2][8] = { "to left", "to move" }, back[2][8] = { "", "" };
+		struct iovec iov[2] = { { bytes[0], 8 }, { bytes[1], 8 } };
+
+		env_socket_receive(world->accepted, start(&idle), back[1], 8);
+		loop_socket_interrupt(world->accepted);
+		assert_int_equal(wait_for(&idle), -ECANCELED);
+		env_socket_send(left, start(&sends[0]), &iov[1], 1); /* on its way while the socket moves */
+		moved = loop_socket_join(other.env, loop_socket_leave(world->accepted));
+		assert_int_equal(wait_for(&sends[0]), 0);
+		env_socket_receive(moved, start(&receives[1]), back[1], 8);
+		assert_int_equal(wait_for(&receives[1]), 8);
+		assert_string_equal(back[1], "to move");
+		env_socket_send(moved, start(&sends[1]), &iov[0], 1);
+		assert_int_equal(wait_for(&sends[1]), 0);
+		env_socket_receive(left, start(&receives[0]), back[0], 8);
+		assert_int_equal(wait_for(&receives[0]), 8);
+		assert_string_equal(back[0], "to left");
+		world->accepted = loop_socket_join(world->env, loop_socket_leave(moved));
+	}
+	end_of_stream_is_seen(world, left);
+	env_listener_close(world->listener);
+	loop_free(other.env);
+}
+
 /* --- the end --- */
 
 static void freeing_the_loop_completes_everything_exactly_once(void **state)
@@ -538,6 +599,8 @@ int main(void)
 		in_world(unix_sockets_do_too_and_a_stale_one_is_replaced),
 		in_world(closing_ends_what_is_in_flight_once),
 		in_world(a_connect_that_cannot_be_fails_from_the_loop),
+		in_world(an_interrupted_receive_ends_and_loses_nothing),
+		in_world(a_socket_goes_on_in_another_loop),
 		in_world(freeing_the_loop_completes_everything_exactly_once),
 	};
 

@@ -42,7 +42,7 @@ struct env {
 	struct op event_op;
 };
 
-/* A ring entry for the op, counted; never NULL. */
+/* A ring entry for the op, counted; never NULL. Without an op (NULL) nobody is told of its end, and it is not counted. */
 struct io_uring_sqe *loop_entry(struct env *env, struct op *op);
 
 /* Ends an env_io: its private part is free for the next call. */

@@ -88,7 +88,8 @@ struct io_uring_sqe *loop_entry(struct env *env, struct op *op)
 		entry = io_uring_get_sqe(&env->ring);
 	}
 	io_uring_sqe_set_data(entry, op);
-	env->in_flight++;
+	if (op != NULL)
+		env->in_flight++;
 	return entry;
 }
 

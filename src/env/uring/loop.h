@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 struct env;
+struct env_socket;
 struct error;
 
 /* `memory_directory` must be on tmpfs (checked) and is made when missing; env_memory_* keep their files there. NULL: no
@@ -22,6 +23,17 @@ void loop_resume(struct env *env); /* after a stop: loop_run may be called again
 
 /* From any thread: calls fn(data) on the env's thread, in the order of posting. */
 void loop_post(struct env *env, void (*fn)(void *data), void *data);
+
+/* --- a socket that moves from one loop to another, in the same or in another thread --- */
+
+/* A receive under way completes soon, from the loop: with what it has received, or with -ECANCELED and nothing lost.
+ * Harmless when there is none. On the env's thread, as the next. */
+void loop_socket_interrupt(struct env_socket *socket);
+/* Takes the socket out of its env: nothing may be in flight on it. Frees the object; gives the file descriptor, which is
+ * the caller's now. */
+int loop_socket_leave(struct env_socket *socket);
+/* Takes a descriptor that loop_socket_leave gave, and all that was set on it. On that env's thread. */
+struct env_socket *loop_socket_join(struct env *env, int fd);
 
 /* Cancels what is in flight, completes it, and frees everything. */
 void loop_free(struct env *env);

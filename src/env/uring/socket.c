@@ -17,6 +17,7 @@
 #include "base/vector.h"
 #include "env/uring/address.h"
 #include "env/uring/internal.h"
+#include "env/uring/loop.h"
 
 #define BACKLOG 4096 /* after a restart all clients come at once; the kernel takes what it allows */
 #define BIND_TRIES 40
@@ -65,9 +66,17 @@ struct connecting {
 };
 static_assert(sizeof(struct connecting) <= sizeof(((struct env_io *)0)->private), "a connect fits into env_io");
 
-static struct env_socket *socket_new(struct env *env, int fd, sa_family_t family)
+struct env_socket *loop_socket_join(struct env *env, int fd)
 {
 	struct env_socket *made = memory_new(1, sizeof *made);
+
+	made->env = env;
+	made->fd = fd;
+	return made;
+}
+
+static struct env_socket *socket_new(struct env *env, int fd, sa_family_t family)
+{
 	int one = 1, idle = 10, interval = 5, count = 3, unheard_ms = 30000, unix_buffer = UNIX_BUFFER;
 
 	if (family != AF_UNIX) {
@@ -82,9 +91,7 @@ static struct env_socket *socket_new(struct env *env, int fd, sa_family_t family
 	/* TCP finds its own sizes; a unix socket has the same for all, and both ends wait for each other all the time. */
 	if (family == AF_UNIX && setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &unix_buffer, sizeof unix_buffer) < 0)
 		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &unix_buffer, sizeof unix_buffer);
-	made->env = env;
-	made->fd = fd;
-	return made;
+	return loop_socket_join(env, fd);
 }
 
 static void socket_release(struct env_socket *socket)
@@ -132,6 +139,24 @@ void env_socket_receive(struct env_socket *socket, struct env_io *io, void *buff
 	socket->receive_op.on_complete = on_received;
 	socket->in_flight++;
 	receive_submit(socket, buffer, length);
+}
+
+/* The entry names the receive by its address alone. Should that be over when the kernel looks, nothing is found there: a receive
+ * that has the same address later is handed over later, too. */
+void loop_socket_interrupt(struct env_socket *socket)
+{
+	assert(!socket->closed);
+	if (socket->receive_io != NULL)
+		io_uring_prep_cancel(loop_entry(socket->env, NULL), &socket->receive_op, 0);
+}
+
+int loop_socket_leave(struct env_socket *socket)
+{
+	int fd = socket->fd;
+
+	assert(!socket->closed && socket->in_flight == 0);
+	free(socket);
+	return fd;
 }
 
 /* --- sending --- */
