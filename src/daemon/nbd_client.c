@@ -286,18 +286,20 @@ static void export_describe(struct nbd_server_export *export, struct nbd_export 
 	snprintf(out_export->description, sizeof out_export->description, "%s", export->description);
 }
 
-static bool host_find(void *host, const char *name, struct nbd_export *out_export)
+static enum nbd_found host_find(void *host, const char *name, struct nbd_export *out_export)
 {
 	struct nbd_server_export *export = nbd_server_find(((struct nbd_client *)host)->server, name);
 
 	if (export == NULL || export->closing)
-		return false;
+		return NBD_NOT_FOUND;
 	export_describe(export, out_export);
-	return true;
+	return NBD_FOUND;
 }
 
-static bool host_list(void *host, uint32_t index, struct nbd_export *out_export)
+static bool host_list(void *host, uint32_t *place, struct nbd_export *out_export)
 {
+	uint32_t index = (*place)++;
+
 	list_for_each(entry, &((struct nbd_client *)host)->server->exports) {
 		struct nbd_server_export *export = container_of(entry, struct nbd_server_export, entry);
 

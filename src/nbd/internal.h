@@ -26,7 +26,8 @@
 #define MESSAGE_MAX 96u
 
 #define SESSION_STATE_LIST(X) \
-	X(CLIENT_FLAGS) X(OPTION) X(OPTION_DATA) X(OPTION_SKIP) X(STARTTLS) X(REQUEST) X(PAYLOAD) X(PAYLOAD_SKIP) X(ENDED)
+	X(CLIENT_FLAGS) X(OPTION) X(OPTION_DATA) X(OPTION_SKIP) X(ELSEWHERE) X(STARTTLS) X(REQUEST) X(PAYLOAD) \
+	X(PAYLOAD_SKIP) X(ENDED)
 
 enum session_state {
 #define X(name) SESSION_##name,
@@ -82,6 +83,7 @@ struct nbd_session {
 	uint8_t *wanted;  /* where the host was told to put bytes; NULL when it was not */
 	bool processing;
 	bool showing;     /* the host holds what nbd_session_output gave */
+	bool parked;      /* no request is begun */
 
 	/* negotiation; what options have changed is forgotten by nbd_session_secured */
 	enum nbd_tls tls;

@@ -74,6 +74,19 @@ static bool name_of(const uint8_t *bytes, size_t size, char *out, size_t room)
 	return true;
 }
 
+/* The export of that name. Of one that is elsewhere the caller says nothing: the option will be taken up again, whole. */
+static enum nbd_found find(struct nbd_session *session, const uint8_t *name, size_t size, struct nbd_export *out_export)
+{
+	char text[sizeof session->export.name];
+	enum nbd_found found = NBD_NOT_FOUND;
+
+	if (name_of(name, size, text, sizeof text))
+		found = session->ops->find(session->host, text, out_export);
+	if (found == NBD_ELSEWHERE)
+		session->state = SESSION_ELSEWHERE;
+	return found;
+}
+
 static bool enter(struct nbd_session *session, const struct nbd_export *export)
 {
 	if (!session->ops->open(session->host, export))
@@ -89,15 +102,18 @@ static bool enter(struct nbd_session *session, const struct nbd_export *export)
  * extended headers. */
 static void on_export_name(struct nbd_session *session, const uint8_t *data, uint32_t size)
 {
-	char name[sizeof session->export.name];
 	uint8_t answer[134] = { 0 };
 	struct nbd_export export;
+	enum nbd_found found;
 
 	if (session->extended) {
 		session_end(session, "chose an export by its name alone after extended headers");
 		return;
 	}
-	if (!name_of(data, size, name, sizeof name) || !session->ops->find(session->host, name, &export)) {
+	found = find(session, data, size, &export);
+	if (found == NBD_ELSEWHERE)
+		return;
+	if (found == NBD_NOT_FOUND) {
 		session_end(session, "asked for an export that does not exist");
 		return;
 	}
@@ -113,12 +129,13 @@ static void on_export_name(struct nbd_session *session, const uint8_t *data, uin
 static void on_list(struct nbd_session *session, uint32_t size)
 {
 	struct nbd_export export;
+	uint32_t place = 0;
 
 	if (size != 0) {
 		refuse(session, NBD_REP_ERR_INVALID, "the list option has no data");
 		return;
 	}
-	for (uint32_t index = 0; session->ops->list(session->host, index, &export); index++) {
+	while (session->ops->list(session->host, &place, &export)) {
 		size_t name_size = strlen(export.name), text_size = strlen(export.description);
 		uint8_t length[4];
 
@@ -175,9 +192,9 @@ static bool info_parse(const uint8_t *data, uint32_t size, struct info_request *
 
 static void on_info(struct nbd_session *session, const uint8_t *data, uint32_t size, bool go)
 {
-	char name[sizeof session->export.name];
 	struct info_request request;
 	struct nbd_export export;
+	enum nbd_found found;
 
 	if (!info_parse(data, size, &request)) {
 		refuse(session, NBD_REP_ERR_INVALID, "the option's lengths do not fit together");
@@ -187,8 +204,10 @@ static void on_info(struct nbd_session *session, const uint8_t *data, uint32_t s
 		refuse(session, NBD_REP_ERR_TOO_BIG, "too many kinds of information asked for");
 		return;
 	}
-	if (!name_of(request.name, request.name_size, name, sizeof name) ||
-	    !session->ops->find(session->host, name, &export)) {
+	found = find(session, request.name, request.name_size, &export);
+	if (found == NBD_ELSEWHERE)
+		return;
+	if (found == NBD_NOT_FOUND) {
 		refuse(session, NBD_REP_ERR_UNKNOWN, "there is no such export: attach the disk first");
 		return;
 	}
@@ -235,9 +254,9 @@ static void on_extended_headers(struct nbd_session *session, uint32_t size)
 static void on_meta_context(struct nbd_session *session, const uint8_t *data, uint32_t size, bool set)
 {
 	static const char context[] = META_ALLOCATION;
-	char name[sizeof session->export.name];
 	struct meta_request request;
 	struct nbd_export export;
+	enum nbd_found found;
 	uint8_t id[4];
 
 	if (set)
@@ -250,8 +269,10 @@ static void on_meta_context(struct nbd_session *session, const uint8_t *data, ui
 		refuse(session, NBD_REP_ERR_INVALID, "the option's lengths do not fit together, or a query has no namespace");
 		return;
 	}
-	if (!name_of(request.name, request.name_size, name, sizeof name) ||
-	    !session->ops->find(session->host, name, &export)) {
+	found = find(session, request.name, request.name_size, &export);
+	if (found == NBD_ELSEWHERE)
+		return;
+	if (found == NBD_NOT_FOUND) {
 		refuse(session, NBD_REP_ERR_UNKNOWN, "there is no such export: attach the disk first");
 		return;
 	}
@@ -375,6 +396,8 @@ bool negotiate_option_data(struct nbd_session *session)
 		return false;
 	session->taken += session->option_size;
 	on_option(session, data, session->option_size);
+	if (session->state == SESSION_ELSEWHERE)
+		session->taken -= session->option_size;
 	return true;
 }
 

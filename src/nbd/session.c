@@ -85,10 +85,11 @@ static bool must_wait(const struct nbd_session *session)
 	case SESSION_OPTION_SKIP:
 		return has_much_to_say(session);
 	case SESSION_REQUEST:
-		return is_full(session);
+		return session->parked || is_full(session);
 	case SESSION_PAYLOAD:
 	case SESSION_PAYLOAD_SKIP:
 		return false;
+	case SESSION_ELSEWHERE:
 	case SESSION_STARTTLS:
 	case SESSION_ENDED:
 	case SESSION_STATES:
@@ -255,6 +256,29 @@ void nbd_session_sent(struct nbd_session *session, size_t size)
 		list_remove(link);
 		transmission_recycle(session, pending);
 	}
+	session_process(session);
+}
+
+/* --- elsewhere --- */
+
+void nbd_session_park(struct nbd_session *session)
+{
+	session->parked = true;
+	budget_leave(session); /* the request it is for is looked at again */
+}
+
+bool nbd_session_is_parked(const struct nbd_session *session)
+{
+	return session->parked && session->held == 0 && session->text_size == 0;
+}
+
+void nbd_session_resume(struct nbd_session *session, struct nbd_budget *budget)
+{
+	assert(budget == session->budget || (session->held == 0 && session->turn.wanted + session->turn.granted == 0));
+	session->budget = budget;
+	session->parked = false;
+	if (session->state == SESSION_ELSEWHERE)
+		session->state = SESSION_OPTION_DATA;
 	session_process(session);
 }
 

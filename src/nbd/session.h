@@ -33,13 +33,19 @@ struct nbd_export {
 	void *disk;          /* the host's, handed back with each request */
 };
 
+enum nbd_found {
+	NBD_NOT_FOUND,
+	NBD_FOUND,
+	NBD_ELSEWHERE, /* there is such an export, but not here or not now: the option waits for nbd_session_resume */
+};
+
 /* What the session asks of its host (the daemon, a test, the fuzzer). All are called from within nbd_session_input,
- * nbd_session_new, nbd_session_sent, nbd_session_done or nbd_session_abandon. */
+ * nbd_session_new, nbd_session_sent, nbd_session_done, nbd_session_resume or nbd_session_abandon. */
 struct nbd_host {
-	/* The export called `name`, or false. */
-	bool (*find)(void *host, const char *name, struct nbd_export *out_export);
-	/* The export of rank `index` for LIST, false past the last. */
-	bool (*list)(void *host, uint32_t index, struct nbd_export *out_export);
+	/* The export called `name`. */
+	enum nbd_found (*find)(void *host, const char *name, struct nbd_export *out_export);
+	/* The next export for LIST, its name and description; false past the last. *place is the host's own, 0 at first. */
+	bool (*list)(void *host, uint32_t *place, struct nbd_export *out_export);
 	/* The client chose the export and enters transmission: false refuses (gone meanwhile). */
 	bool (*open)(void *host, const struct nbd_export *chosen);
 	/* Carry out a request, then call nbd_session_done, now or later, in any order. */
@@ -85,7 +91,7 @@ void nbd_session_secured(struct nbd_session *session);
  * much in flight or unsent, or ended): ask again after nbd_session_done and nbd_session_sent. The room is the host's until
  * nbd_session_input. Large write payloads are received straight into their request. */
 uint8_t *nbd_session_want(struct nbd_session *session, size_t *out_room);
-/* `size` bytes have been placed where nbd_session_want said. */
+/* `size` bytes have been placed where nbd_session_want said; 0: the receive was given up, and nothing came. */
 void nbd_session_input(struct nbd_session *session, size_t size);
 
 struct iovec;
@@ -96,6 +102,17 @@ void nbd_session_sent(struct nbd_session *session, size_t size);
 
 /* The host's answer: 0 or a negative errno (mapped to NBD's own error numbers). Frees the request, or queues its reply. */
 void nbd_session_done(struct nbd_session *session, struct nbd_request *request, int result);
+
+/* --- a session that goes on elsewhere: with another budget, in another thread --- */
+
+/* From now on no request is begun; one whose payload is being received is completed first, and all that are held are answered.
+ * What is received behind them waits in the session's own buffer. */
+void nbd_session_park(struct nbd_session *session);
+/* True once a parked session holds no request, nothing of the budget, and has nothing to send: all of it is in its own memory. */
+bool nbd_session_is_parked(const struct nbd_session *session);
+/* Ends a park, and the wait of an option that the host found elsewhere: the host is asked for its export again. `budget` is kept:
+ * the same as before, or another when the session holds nothing of the old one (it is parked, or negotiates). */
+void nbd_session_resume(struct nbd_session *session, struct nbd_budget *budget);
 
 /* The connection is of no use any more: no further request is submitted, what was received of one is dropped, and so are
  * replies. What is in flight is still given back with nbd_session_done. */

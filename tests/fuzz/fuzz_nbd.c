@@ -20,24 +20,35 @@ struct fuzz_host {
 	struct nbd_request *held[HELD_MAX];
 	uint32_t held_count;
 	bool read_only;
+	struct nbd_budget budgets[2]; /* of two shards */
+	uint32_t shard;
+	bool away;    /* exports are elsewhere */
+	bool waiting; /* the session was told so */
+	bool parked;
+	uint32_t submitted; /* since then */
 };
 
-static bool host_find(void *data, const char *name, struct nbd_export *out_export)
+static enum nbd_found host_find(void *data, const char *name, struct nbd_export *out_export)
 {
 	struct fuzz_host *host = data;
 
-	assert(strlen(name) < sizeof out_export->name);
+	assert(strlen(name) < sizeof out_export->name && !host->waiting);
 	if (name[0] == 'x')
-		return false;
+		return NBD_NOT_FOUND;
+	host->waiting = host->away;
+	if (host->away)
+		return NBD_ELSEWHERE;
 	*out_export = (struct nbd_export){
 		.name = "d", .description = "a disk", .size = EXPORT_SIZE, .read_only = host->read_only, .disk = host,
 	};
-	return true;
+	return NBD_FOUND;
 }
 
-static bool host_list(void *data, uint32_t index, struct nbd_export *out_export)
+static bool host_list(void *data, uint32_t *place, struct nbd_export *out_export)
 {
-	return index < 3 && host_find(data, "d", out_export);
+	(void)data;
+	*out_export = (struct nbd_export){ .name = "d", .description = "a disk" };
+	return (*place)++ < 3;
 }
 
 static bool host_open(void *data, const struct nbd_export *chosen)
@@ -59,6 +70,7 @@ static void host_submit(void *data, struct nbd_request *request)
 	       request->command == NBD_CACHE || request->command == NBD_BLOCK_STATUS);
 	assert(request->command == NBD_READ || (request->spans != NULL) == (request->command == NBD_BLOCK_STATUS));
 	assert(request->failed_at == request->offset && request->span_count == 0);
+	assert(!host->waiting && (!host->parked || ++host->submitted <= 1)); /* the one whose payload was coming in */
 	host->held[host->held_count++] = request;
 	assert(nbd_session_in_flight(host->session) == host->held_count);
 }
@@ -144,28 +156,62 @@ static void feed(struct fuzz_host *host, const uint8_t *bytes, size_t size)
 	}
 }
 
+static void park(struct fuzz_host *host)
+{
+	if (!host->parked)
+		host->submitted = 0;
+	host->parked = true;
+	nbd_session_park(host->session);
+}
+
+/* In the other shard, where that may be. */
+static void resume(struct fuzz_host *host)
+{
+	if (nbd_session_is_parked(host->session) || host->waiting) {
+		assert(host->held_count == 0 && host->budgets[host->shard].used == 0);
+		host->shard ^= 1;
+	}
+	host->parked = host->waiting = false;
+	nbd_session_resume(host->session, &host->budgets[host->shard]);
+}
+
+/* Bytes that say what happens; those below are the size of a piece. */
+enum { AWAY = 0xdc, BACK, PARK, RESUME, TAKE, ANSWER = 0xf0 };
+
+/* Whether it was more than the size of a piece. */
+static bool happen(struct fuzz_host *host, uint8_t what)
+{
+	if (what < AWAY)
+		return false;
+	if (what >= ANSWER)
+		answer(host, what, what % 3 == 0 ? -EIO : 0);
+	else if (what >= TAKE)
+		take(host, (size_t)(what - TAKE + 1) * 7);
+	else if (what == RESUME)
+		resume(host);
+	else if (what == PARK)
+		park(host);
+	else
+		host->away = what == AWAY;
+	return true;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct nbd_budget budget;
 	struct fuzz_host host = { .read_only = size > 0 && data[size - 1] == 'r' };
 
-	nbd_budget_init(&budget, NBD_REQUEST_BYTES_MAX);
-	host.session = nbd_session_new(&ops, &host, &budget);
+	nbd_budget_init(&host.budgets[0], NBD_REQUEST_BYTES_MAX);
+	nbd_budget_init(&host.budgets[1], NBD_REQUEST_BYTES_MAX);
+	host.session = nbd_session_new(&ops, &host, &host.budgets[0]);
 	while (size > 0) {
 		uint8_t what = *data++;
 		size_t piece;
 
 		size--;
-		if (what >= 0xf0) {
-			answer(&host, what, what % 3 == 0 ? -EIO : 0);
+		if (happen(&host, what))
 			continue;
-		}
-		if (what >= 0xe0) {
-			take(&host, (size_t)(what - 0xdf) * 7);
-			continue;
-		}
 		piece = what == 0 || what > size ? size : what;
 		feed(&host, data, piece);
 		data += piece;
@@ -177,6 +223,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		answer(&host, 0, 0);
 	assert(nbd_session_in_flight(host.session) == 0);
 	nbd_session_free(host.session);
-	nbd_budget_fini(&budget);
+	nbd_budget_fini(&host.budgets[0]);
+	nbd_budget_fini(&host.budgets[1]);
 	return 0;
 }

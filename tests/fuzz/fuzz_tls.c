@@ -44,16 +44,16 @@ static gnutls_psk_client_credentials_t client_credentials;
 
 /* --- the host of the NBD session --- */
 
-static bool host_find(void *data, const char *name, struct nbd_export *out_export)
+static enum nbd_found host_find(void *data, const char *name, struct nbd_export *out_export)
 {
 	(void)name;
 	*out_export = (struct nbd_export){ .name = "d", .description = "a disk", .size = EXPORT_SIZE, .disk = data };
-	return true;
+	return NBD_FOUND;
 }
 
-static bool host_list(void *data, uint32_t index, struct nbd_export *out_export)
+static bool host_list(void *data, uint32_t *place, struct nbd_export *out_export)
 {
-	return index < 2 && host_find(data, "d", out_export);
+	return (*place)++ < 2 && host_find(data, "d", out_export) == NBD_FOUND;
 }
 
 static bool host_open(void *data, const struct nbd_export *chosen)

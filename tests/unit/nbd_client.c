@@ -14,25 +14,27 @@ static void describe(const struct client *client, struct nbd_export *out_export)
 	snprintf(out_export->description, sizeof out_export->description, "%s", EXPORT_TEXT);
 }
 
-static bool host_find(void *host, const char *name, struct nbd_export *out_export)
+static enum nbd_found host_find(void *host, const char *name, struct nbd_export *out_export)
 {
 	struct client *client = host;
 
 	if (client->empty || (strcmp(name, EXPORT_NAME) != 0 && strcmp(name, "d-two") != 0))
-		return false;
+		return NBD_NOT_FOUND;
+	if (client->elsewhere)
+		return NBD_ELSEWHERE;
 	describe(client, out_export);
 	snprintf(out_export->name, sizeof out_export->name, "%s", name);
-	return true;
+	return NBD_FOUND;
 }
 
-static bool host_list(void *host, uint32_t index, struct nbd_export *out_export)
+static bool host_list(void *host, uint32_t *place, struct nbd_export *out_export)
 {
 	struct client *client = host;
 
-	if (client->empty || index > 1)
+	if (client->empty || *place > 1)
 		return false;
 	describe(client, out_export);
-	if (index == 1)
+	if ((*place)++ == 1)
 		snprintf(out_export->name, sizeof out_export->name, "d-two");
 	return true;
 }

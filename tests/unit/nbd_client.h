@@ -28,6 +28,7 @@ struct client {
 	/* the host */
 	uint8_t *disk;
 	bool read_only, refuse_open, empty;
+	bool elsewhere; /* every export */
 	bool hold;  /* requests wait in `held` */
 	int result; /* of every request */
 	uint64_t fails_after; /* how far into the range a failure happens */
