@@ -127,7 +127,7 @@ int tls_credentials_new(const struct tls_texts *texts, struct tls_credentials **
 	struct tls_credentials *credentials = memory_new(1, sizeof(*credentials));
 	int code = 0;
 
-	credentials->references = 1;
+	atomic_init(&credentials->references, 1);
 	credentials->expiry = INT64_MAX;
 	if (texts->certificate.size > 0)
 		code = take_certificate(credentials, texts, error);
@@ -150,13 +150,13 @@ int tls_credentials_new(const struct tls_texts *texts, struct tls_credentials **
 
 struct tls_credentials *tls_credentials_ref(struct tls_credentials *credentials)
 {
-	credentials->references++;
+	atomic_fetch_add_explicit(&credentials->references, 1, memory_order_relaxed);
 	return credentials;
 }
 
 void tls_credentials_unref(struct tls_credentials *credentials)
 {
-	if (credentials == NULL || --credentials->references > 0)
+	if (credentials == NULL || atomic_fetch_sub(&credentials->references, 1) > 1)
 		return;
 	if (credentials->certificate != NULL)
 		gnutls_certificate_free_credentials(credentials->certificate);

@@ -2,7 +2,8 @@
  * certificates must bear, pre-shared keys; certificates, keys or both.
  *
  * Made from the text of files, which is not needed afterwards. Counted, as sessions outlive a change of the files: whoever holds
- * one has a reference. One thread at a time. */
+ * one has a reference. Once made they do not change: sessions of several threads may have the same, and any thread may ref, unref
+ * and read. */
 #ifndef TLS_CREDENTIALS_H
 #define TLS_CREDENTIALS_H
 
