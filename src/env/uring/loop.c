@@ -167,6 +167,7 @@ static void on_event(struct env *env, struct op *op, int result)
 		event_arm(env);
 }
 
+/* Under the lock to the end: what was posted may end the loop and free it at once. */
 void loop_post(struct env *env, void (*fn)(void *data), void *data)
 {
 	struct post *post = memory_new(1, sizeof *post);
@@ -177,9 +178,9 @@ void loop_post(struct env *env, void (*fn)(void *data), void *data)
 	pthread_mutex_lock(&env->post_lock);
 	*env->posted_end = post;
 	env->posted_end = &post->next;
-	pthread_mutex_unlock(&env->post_lock);
 	while (write(env->event_fd, &one, sizeof one) < 0 && errno == EINTR)
 		;
+	pthread_mutex_unlock(&env->post_lock);
 }
 
 /* --- running --- */
