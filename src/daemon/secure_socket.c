@@ -1,9 +1,11 @@
-/* Three things may be asked for (handshake, receive, send), two of them at once; each is served by what the socket does below:
+/* Four things may be asked for (handshake, receive or settle, send), two of them at once; each is served by what the socket does
+ * below:
  *
  *      asked            needs                         is done when
  *      handshake        ciphertext in, and out        the client is admitted or refused, and all ciphertext is out
  *      receive          ciphertext in                 there is plaintext, or the end
  *      send             ciphertext out                the vector is empty, and all ciphertext is out
+ *      settle           an end of both                nothing is under way
  *
  * secure_go_on is called after whatever happened and starts what can be started. What TLS says by itself (alerts, new keys) goes
  * out with the rest; the client of this module need not know. As a socket does, this outlives its close until the last operation
@@ -18,17 +20,20 @@
 #include "base/memory.h"
 #include "base/vector.h"
 #include "env/env.h"
+#include "env/uring/loop.h"
 #include "tls/session.h"
 
 struct secure_socket {
 	struct env *env;
-	struct env_socket *socket;
+	struct env_socket *socket; /* NULL between two envs */
+	int fd;                    /* then */
 	struct tls_session *tls;
 	bool closed;
 	int broken; /* 0, or the negative errno that ended the stream below; -ENODATA: its end */
 
 	/* what is asked for; NULL when nothing is */
-	struct env_io *handshake_io, *receive_io, *send_io;
+	struct env_io *handshake_io, *receive_io, *send_io, *settle_io;
+	bool interrupted; /* the receive */
 	void *buffer;
 	size_t length;
 	struct iovec *iov;
@@ -83,7 +88,7 @@ static void on_below_received(struct env_io *io, int result)
 	secure->receiving = false;
 	if (result > 0)
 		tls_session_input(secure->tls, (size_t)result);
-	else if (secure->broken == 0)
+	else if (secure->broken == 0 && !(secure->interrupted && result == -ECANCELED))
 		secure->broken = result == 0 ? -ENODATA : result;
 	secure_go_on(secure);
 }
@@ -151,7 +156,9 @@ static void go_on_receive(struct secure_socket *secure)
 	if (secure->receiving)
 		return; /* the input is the socket's */
 	result = tls_session_read(secure->tls, secure->buffer, secure->length);
-	if (result == -EAGAIN && secure->broken == 0)
+	if (result == -EAGAIN && secure->broken == 0 && secure->interrupted)
+		complete(&secure->receive_io, -ECANCELED);
+	else if (result == -EAGAIN && secure->broken == 0)
 		below_receive(secure);
 	else if (result == -EAGAIN)
 		complete(&secure->receive_io, secure->broken == -ENODATA ? 0 : secure->broken);
@@ -181,6 +188,14 @@ static void secure_cancel(struct secure_socket *secure)
 	complete(&secure->handshake_io, -ECANCELED);
 	complete(&secure->receive_io, -ECANCELED);
 	complete(&secure->send_io, -ECANCELED);
+	complete(&secure->settle_io, -ECANCELED);
+}
+
+static bool has_settled(const struct secure_socket *secure)
+{
+	bool busy = secure->receiving || secure->sending || secure->deferred || secure->send_io != NULL;
+
+	return !secure->closed && secure->settle_io != NULL && !busy;
 }
 
 static void secure_go_on(struct secure_socket *secure)
@@ -200,7 +215,10 @@ static void secure_go_on(struct secure_socket *secure)
 	else
 		below_send(secure);
 	secure->working = false;
-	secure_release(secure);
+	if (has_settled(secure))
+		complete(&secure->settle_io, secure->broken); /* last of all: from within it leaves for another thread */
+	else
+		secure_release(secure);
 }
 
 /* --- asking --- */
@@ -232,8 +250,9 @@ void secure_socket_handshake(struct secure_socket *secure, struct env_io *io)
 
 void secure_socket_receive(struct secure_socket *secure, struct env_io *io, void *buffer, size_t length)
 {
-	assert(!secure->closed && secure->handshake_io == NULL && secure->receive_io == NULL);
+	assert(!secure->closed && secure->handshake_io == NULL && secure->receive_io == NULL && secure->settle_io == NULL);
 	secure->receive_io = io;
+	secure->interrupted = false;
 	secure->buffer = buffer;
 	secure->length = length;
 	secure_go_on_from_loop(secure);
@@ -260,6 +279,37 @@ void secure_socket_close(struct secure_socket *secure)
 	secure->closed = true;
 	env_socket_close(secure->socket);
 	secure_go_on_from_loop(secure);
+}
+
+/* --- to another env --- */
+
+void secure_socket_interrupt(struct secure_socket *secure)
+{
+	secure->interrupted = true; /* seen where it would receive again */
+	if (secure->receiving)
+		loop_socket_interrupt(secure->socket);
+}
+
+void secure_socket_settle(struct secure_socket *secure, struct env_io *io)
+{
+	assert(!secure->closed && secure->handshake_io == NULL && secure->receive_io == NULL && secure->settle_io == NULL);
+	secure->settle_io = io;
+	secure_go_on_from_loop(secure);
+}
+
+void secure_socket_leave(struct secure_socket *secure)
+{
+	assert(!secure->closed && !secure->receiving && !secure->sending && !secure->deferred);
+	secure->fd = loop_socket_leave(secure->socket);
+	secure->socket = NULL;
+	secure->env = NULL;
+}
+
+void secure_socket_join(struct secure_socket *secure, struct env *env)
+{
+	assert(secure->socket == NULL);
+	secure->env = env;
+	secure->socket = loop_socket_join(env, secure->fd);
 }
 
 const char *secure_socket_kind(const struct secure_socket *secure)

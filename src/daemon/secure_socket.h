@@ -27,6 +27,18 @@ void secure_socket_send(struct secure_socket *secure, struct env_io *io, struct 
 void secure_socket_end(struct secure_socket *secure, struct env_io *io);
 void secure_socket_close(struct secure_socket *secure);
 
+/* --- to another env; after the handshake --- */
+
+/* The receive asked for ends soon: with what there is, or with -ECANCELED and nothing lost. Harmless when there is none. */
+void secure_socket_interrupt(struct secure_socket *secure);
+/* Completes with 0 once nothing is under way below, where TLS may have something to say by itself, or with what broke the
+ * stream. No receive may be asked for until then. */
+void secure_socket_settle(struct secure_socket *secure, struct env_io *io);
+/* Leaves its env, when it has settled and nothing was asked for since (from within that completion, too); goes on in that
+ * one, with all that was received and not read yet. Each on the thread of its env; between the two nothing may be asked. */
+void secure_socket_leave(struct secure_socket *secure);
+void secure_socket_join(struct secure_socket *secure, struct env *env);
+
 /* What was agreed on in the handshake, for the log. Borrows. */
 const char *secure_socket_kind(const struct secure_socket *secure);
 /* Why the handshake or the stream failed where TLS knows it, else "". Borrows. */
