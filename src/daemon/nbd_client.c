@@ -4,10 +4,14 @@
  * Life: nothing frees a client but client_free_when_done, which waits until the socket is closed (gone) and nothing refers to
  * the client any more: no receive, send or wake is under way and no request is in a disk. client_drop begins the end.
  *
+ * A client moves to another shard with all it has: its session, its socket, the bytes it has sent ahead. Before it leaves,
+ * nothing may be under way (client_settle): a receive is interrupted, all else is waited for.
+ *
  * Replies are sent in batches: a session's wake only arms one deferred call, which runs after all completions of this turn
  * of the loop, and sends what they all have left in the session with one sendmsg. */
 #include "daemon/nbd_client.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -16,6 +20,7 @@
 #include "base/span.h"
 #include "daemon/secure_socket.h"
 #include "disk/disk.h"
+#include "env/uring/loop.h"
 
 #define SECOND_NS UINT64_C(1000000000)
 #define LAST_WORDS_NS (10 * SECOND_NS) /* a client that does not take the last replies by then is disconnected */
@@ -33,11 +38,24 @@ struct work {
 	uint64_t at, end; /* still to be carried out */
 };
 
+/* Where a client is about to go. MOVE_NONE: it stays. */
+enum move {
+	MOVE_NONE,
+	MOVE_WAITS,  /* its option names an export that is on its way here, or about to leave */
+	MOVE_LEAVES, /* its option names an export of another shard: it goes there when it has settled */
+	MOVE_PARKS,  /* its export departs: it finishes what it began */
+	MOVE_PARKED, /* and has: counted in export->parked */
+};
+
 struct nbd_client {
-	struct list entry;
+	struct list entry; /* of server->clients; or of a departure's */
 	struct nbd_server *server;
 	uint64_t number; /* for the log */
-	struct env_socket *socket;    /* NULL once secure */
+	enum move move;
+	unsigned to_shard;            /* MOVE_LEAVES */
+	struct env_socket *socket;    /* NULL once secure, and between two envs */
+	int fd;                       /* between two envs, without TLS */
+	bool timed;                   /* between two envs: the timer ran */
 	struct secure_socket *secure; /* NULL without TLS */
 	struct nbd_session *session;
 	struct nbd_server_export *export; /* once chosen */
@@ -55,22 +73,27 @@ struct nbd_client {
 
 static void client_receive(struct nbd_client *client);
 static void client_go_on(struct nbd_client *client);
+static void client_settle(struct nbd_client *client);
 
 /* The one place where a client ends. */
 static void client_free_when_done(struct nbd_client *client)
 {
 	struct nbd_server *server = client->server;
+	struct nbd_server_export *export = client->export;
 
 	if (!client->gone || client->receiving || client->sending || client->waking ||
 	    nbd_session_in_flight(client->session) > 0)
 		return;
-	if (client->export != NULL)
-		nbd_server_export_left(client->export);
+	if (client->move == MOVE_PARKED)
+		export->parked--;
+	if (export != NULL)
+		nbd_server_export_left(export);
 	list_for_each(link, &client->idle)
 		free(container_of(link, struct work, link));
 	nbd_session_free(client->session);
 	list_remove(&client->entry);
 	free(client);
+	exports_dismiss(server->exports_of_all);
 	nbd_server_left(server);
 }
 
@@ -83,7 +106,7 @@ static void client_drop(struct nbd_client *client, const char *reason)
 	nbd_session_abandon(client->session, reason);
 	env_timer_stop(client->server->env, &client->timer);
 	log_event(LOG_INFO, "nbd.disconnected", "client=%llu export=%s reason=\"%s\"", (unsigned long long)client->number,
-		  client->export == NULL ? "-" : disk_id(client->export->disk), nbd_session_reason(client->session));
+		  client->export == NULL ? "-" : client->export->name, nbd_session_reason(client->session));
 	if (client->secure != NULL)
 		secure_socket_close(client->secure); /* the reason may have been its own */
 	else
@@ -124,17 +147,20 @@ static void on_late(struct env_timer *timer)
 static void on_received(struct env_io *io, int result)
 {
 	struct nbd_client *client = io->data;
+	bool interrupted = result == -ECANCELED && !client->gone;
 
 	client->receiving = false;
 	client->moved++;
-	if (!client_stays(client, result))
+	if (!interrupted && !client_stays(client, result))
 		return;
 	if (result == 0) {
 		client_drop(client, "the client closed the connection");
 		return;
 	}
-	nbd_session_input(client->session, (size_t)result);
+	nbd_session_input(client->session, interrupted ? 0 : (size_t)result);
 	client_receive(client);
+	if (client->move != MOVE_NONE)
+		client_settle(client);
 }
 
 static void client_receive(struct nbd_client *client)
@@ -211,6 +237,10 @@ static void on_secured(struct env_io *io, int result)
 /* The session has said all it had to say in the clear, and neither sends nor receives. */
 static void client_secure(struct nbd_client *client)
 {
+	if (client->server->credentials == NULL) { /* turned off since it connected */
+		client_drop(client, "TLS is off");
+		return;
+	}
 	client->secure = secure_socket_new(client->server->env, client->socket, client->server->credentials);
 	if (client->secure == NULL) {
 		client_drop(client, "out of memory for TLS");
@@ -234,7 +264,7 @@ static void client_part(struct nbd_client *client)
 	secure_socket_end(client->secure, &client->send_io);
 }
 
-/* Starts what can be started: a send, a receive, TLS; or ends a client that has nothing left to say. */
+/* Starts what can be started: a send, a receive, TLS, a move; or ends a client that has nothing left to say. */
 static void client_go_on(struct nbd_client *client)
 {
 	client_send(client);
@@ -245,6 +275,8 @@ static void client_go_on(struct nbd_client *client)
 		client_secure(client);
 	else if (nbd_session_ended(client->session) && nbd_session_in_flight(client->session) == 0)
 		client_part(client);
+	else if (client->move != MOVE_NONE)
+		client_settle(client);
 }
 
 /* --- what a session asks for --- */
@@ -282,33 +314,31 @@ static void export_describe(struct nbd_server_export *export, struct nbd_export 
 		.size = disk_size(export->disk), .disk = export,
 		.read_only = export->read_only || !disk_is_writable(export->disk), /* while sides change */
 	};
-	snprintf(out_export->name, sizeof out_export->name, "%s", disk_id(export->disk));
+	snprintf(out_export->name, sizeof out_export->name, "%s", export->name);
 	snprintf(out_export->description, sizeof out_export->description, "%s", export->description);
 }
 
+/* An export that is this shard's and not here is on its way here, or about to leave: the client waits for
+ * nbd_client_ask_again. */
 static enum nbd_found host_find(void *host, const char *name, struct nbd_export *out_export)
 {
-	struct nbd_server_export *export = nbd_server_find(((struct nbd_client *)host)->server, name);
+	struct nbd_client *client = host;
+	struct nbd_server *server = client->server;
+	struct nbd_server_export *export = nbd_server_find(server, name);
 
-	if (export == NULL || export->closing)
+	if (export != NULL && !export->closing && export->departure == NULL) {
+		export_describe(export, out_export);
+		return NBD_FOUND;
+	}
+	if (!exports_find(server->exports_of_all, name, &client->to_shard))
 		return NBD_NOT_FOUND;
-	export_describe(export, out_export);
-	return NBD_FOUND;
+	client->move = client->to_shard == server->shard ? MOVE_WAITS : MOVE_LEAVES;
+	return NBD_ELSEWHERE;
 }
 
 static bool host_list(void *host, uint32_t *place, struct nbd_export *out_export)
 {
-	uint32_t index = (*place)++;
-
-	list_for_each(entry, &((struct nbd_client *)host)->server->exports) {
-		struct nbd_server_export *export = container_of(entry, struct nbd_server_export, entry);
-
-		if (export->closing || index-- > 0)
-			continue;
-		export_describe(export, out_export);
-		return true;
-	}
-	return false;
+	return exports_next(((struct nbd_client *)host)->server->exports_of_all, place, out_export);
 }
 
 static bool host_open(void *host, const struct nbd_export *chosen)
@@ -322,7 +352,7 @@ static bool host_open(void *host, const struct nbd_export *chosen)
 	client->export = export;
 	export->clients++;
 	log_event(LOG_INFO, "nbd.connected", "client=%llu export=%s clients=%u", (unsigned long long)client->number,
-		  disk_id(export->disk), export->clients);
+		  export->name, export->clients);
 	return true;
 }
 
@@ -428,12 +458,12 @@ static const struct nbd_host host = {
 	.find = host_find, .list = host_list, .open = host_open, .submit = host_submit, .wake = host_wake,
 };
 
-void nbd_client_new(struct nbd_server *server, struct env_socket *socket)
+void nbd_client_new(struct nbd_server *server, struct env_socket *socket, uint64_t number)
 {
 	struct nbd_client *client = memory_new(1, sizeof *client);
 
 	client->server = server;
-	client->number = ++server->clients_ever;
+	client->number = number;
 	client->socket = socket;
 	client->timer.on_fire = on_late;
 	client->timer.data = client;
@@ -473,5 +503,173 @@ void nbd_client_drop_all(struct nbd_server *server, const struct nbd_server_expo
 
 		if (export == NULL || client->export == export)
 			client_drop(client, reason);
+	}
+}
+
+/* --- to another shard --- */
+
+/* What was under way has ended, and nothing begins: the client takes itself out of server and env. */
+static void client_leave(struct nbd_client *client)
+{
+	struct nbd_server *server = client->server;
+
+	client->timed = client->timer.heap_index != 0;
+	env_timer_stop(server->env, &client->timer);
+	list_remove(&client->entry);
+	if (client->secure != NULL)
+		secure_socket_leave(client->secure);
+	else
+		client->fd = loop_socket_leave(steal(client->socket));
+	nbd_server_left(server);
+}
+
+/* The timer goes on with what was left: all envs have the same clock. */
+static void client_enter(struct nbd_client *client, struct nbd_server *server)
+{
+	client->server = server;
+	client->move = MOVE_NONE;
+	list_append(&server->clients, &client->entry);
+	server->client_count++;
+	if (client->secure != NULL)
+		secure_socket_join(client->secure, server->env);
+	else
+		client->socket = loop_socket_join(server->env, client->fd);
+	if (client->timed)
+		env_timer_start(server->env, &client->timer, client->timer.at_ns);
+}
+
+static void client_resume(struct nbd_client *client)
+{
+	if (client->move == MOVE_PARKED)
+		client->export->parked--;
+	client->move = MOVE_NONE;
+	nbd_session_resume(client->session, &client->server->budget);
+	client_go_on(client);
+}
+
+/* On the thread of the shard that has, or had, what the client asks for. */
+static void on_handed_on(void *data)
+{
+	struct nbd_client *client = data;
+	struct nbd_server *server = client->server;
+
+	exports_arrived(server->exports_of_all, server->shard);
+	client_enter(client, server);
+	if (server->stopping)
+		client_drop(client, NBD_STOPPING);
+	else
+		client_resume(client);
+}
+
+static void client_hand_on(struct nbd_client *client)
+{
+	struct nbd_server *server = client->server;
+
+	client_leave(client);
+	if (exports_post(server->exports_of_all, client->to_shard, on_handed_on, client, &client->server) == 0)
+		return; /* it is the other thread's */
+	client_enter(client, server);
+	client_drop(client, NBD_STOPPING);
+}
+
+static bool client_is_ready(const struct nbd_client *client)
+{
+	bool ready = client->move == MOVE_LEAVES || (client->move == MOVE_PARKS && nbd_session_is_parked(client->session));
+
+	return ready && !client->sending && !client->waking && !nbd_session_ended(client->session);
+}
+
+static void client_settled(struct nbd_client *client)
+{
+	if (client->move == MOVE_LEAVES) {
+		client_hand_on(client);
+		return;
+	}
+	client->move = MOVE_PARKED;
+	client->export->parked++;
+	nbd_departure_look(client->export->departure);
+}
+
+static void on_settled(struct env_io *io, int result)
+{
+	struct nbd_client *client = io->data;
+
+	client->receiving = false;
+	if (!client_stays(client, result))
+		return;
+	if (client_is_ready(client))
+		client_settled(client);
+	else
+		client_go_on(client); /* it has begun something meanwhile */
+}
+
+/* Once the session will begin nothing more: ends what is under way, so that the client can leave. */
+static void client_settle(struct nbd_client *client)
+{
+	if (!client_is_ready(client))
+		return;
+	if (client->receiving && client->secure != NULL) {
+		secure_socket_interrupt(client->secure);
+	} else if (client->receiving) {
+		loop_socket_interrupt(client->socket);
+	} else if (client->secure != NULL) {
+		client->receiving = true;
+		client->receive_io = (struct env_io){ .on_done = on_settled, .data = client };
+		secure_socket_settle(client->secure, &client->receive_io);
+	} else {
+		client_settled(client);
+	}
+}
+
+void nbd_client_park_all(struct nbd_server *server, const struct nbd_server_export *export)
+{
+	list_for_each(entry, &server->clients) {
+		struct nbd_client *client = nbd_client_of(entry);
+
+		if (client->export != export || client->gone)
+			continue;
+		client->move = MOVE_PARKS;
+		nbd_session_park(client->session);
+		client_settle(client);
+	}
+}
+
+void nbd_client_resume_all(struct nbd_server *server, const struct nbd_server_export *export)
+{
+	list_for_each(entry, &server->clients) {
+		struct nbd_client *client = nbd_client_of(entry);
+
+		if (client->export == export && !client->gone)
+			client_resume(client);
+	}
+}
+
+void nbd_client_leave_all(struct nbd_server *server, const struct nbd_server_export *export, struct list *clients)
+{
+	list_for_each(entry, &server->clients) {
+		struct nbd_client *client = nbd_client_of(entry);
+
+		if (client->export != export)
+			continue;
+		client_leave(client);
+		list_append(clients, &client->entry);
+	}
+}
+
+void nbd_client_enter_all(struct nbd_server *server, struct list *clients)
+{
+	list_for_each(entry, clients) {
+		list_remove(entry);
+		client_enter(nbd_client_of(entry), server);
+	}
+}
+
+void nbd_client_ask_again(struct nbd_server *server)
+{
+	list_for_each(entry, &server->clients) {
+		struct nbd_client *client = nbd_client_of(entry);
+
+		if (client->move == MOVE_WAITS && !client->gone)
+			client_resume(client);
 	}
 }

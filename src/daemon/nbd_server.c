@@ -25,6 +25,19 @@ struct nbd_server_export *nbd_server_find(struct nbd_server *server, const char 
 	return found == NULL ? NULL : container_of(found->next, struct nbd_server_export, by_name.entry);
 }
 
+void nbd_server_put_export(struct nbd_server *server, struct nbd_server_export *export)
+{
+	export->server = server;
+	list_append(&server->exports, &export->entry);
+	index_put(&server->exports_by_name, &export->by_name, export->name);
+}
+
+void nbd_server_take_export(struct nbd_server_export *export)
+{
+	list_remove(&export->entry);
+	index_put(&export->server->exports_by_name, &export->by_name, "");
+}
+
 static void on_export_closed(struct env_io *io, int result)
 {
 	struct nbd_server_export *export = io->data;
@@ -32,8 +45,7 @@ static void on_export_closed(struct env_io *io, int result)
 	void *data = export->closed_data;
 
 	(void)result;
-	list_remove(&export->entry);
-	index_put(&export->server->exports_by_name, &export->by_name, "");
+	nbd_server_take_export(export);
 	free(export);
 	on_closed(data);
 }
@@ -50,6 +62,8 @@ void nbd_server_export_left(struct nbd_server_export *export)
 {
 	export->clients--;
 	export_close_when_empty(export);
+	if (export->departure != NULL)
+		nbd_departure_look(export->departure);
 }
 
 int nbd_server_export(struct nbd_server *server, struct disk *disk, const char *description, bool read_only,
@@ -59,14 +73,42 @@ int nbd_server_export(struct nbd_server *server, struct disk *disk, const char *
 
 	if (export != NULL)
 		return export->closing ? error_set(error, -EBUSY, "disk %s is being detached", disk_id(disk)) : 0;
+	if (exports_add(server->exports_of_all, disk_id(disk), description, server->shard) < 0)
+		return error_set(error, -EEXIST, "disk %s is attached in another shard", disk_id(disk));
 	export = memory_new(1, sizeof *export);
-	export->server = server;
 	export->disk = disk;
 	export->read_only = read_only;
+	snprintf(export->name, sizeof export->name, "%s", disk_id(disk));
 	snprintf(export->description, sizeof export->description, "%s", description);
-	list_append(&server->exports, &export->entry);
-	index_put(&server->exports_by_name, &export->by_name, disk_id(disk));
+	nbd_server_put_export(server, export);
 	return 0;
+}
+
+/* Stands for an export that is not open, and is in no list: so that the answer comes from the loop as any other. */
+static struct nbd_server_export *export_new_closed(struct nbd_server *server)
+{
+	struct nbd_server_export *export = memory_new(1, sizeof *export);
+
+	export->server = server;
+	list_init(&export->entry);
+	return export;
+}
+
+void nbd_server_unexport(struct nbd_server *server, const char *name, void (*on_done)(void *data), void *data)
+{
+	struct nbd_server_export *export = nbd_server_find(server, name);
+
+	if (export == NULL)
+		export = export_new_closed(server);
+	else
+		exports_remove(server->exports_of_all, name);
+	assert(!export->closing && export->departure == NULL);
+	export->closing = true;
+	export->on_closed = on_done;
+	export->closed_data = data;
+	export->clients++; /* so that it does not close twice */
+	nbd_client_drop_all(server, export, "the disk was detached");
+	nbd_server_export_left(export);
 }
 
 /* --- the server --- */
@@ -79,10 +121,13 @@ static void on_stopped(struct env_io *io, int result)
 	server->on_stopped(server->stopped_data);
 }
 
-static void server_stop_when_empty(struct nbd_server *server)
+void nbd_server_stop_when_empty(struct nbd_server *server)
 {
-	if (!server->stopping || server->client_count > 0)
+	bool empty = server->client_count == 0 && list_is_empty(&server->departures);
+
+	if (!server->stopping || server->stopped || !empty || exports_awaits(server->exports_of_all, server->shard))
 		return;
+	server->stopped = true;
 	server->stopped_io = (struct env_io){ .on_done = on_stopped, .data = server };
 	env_defer(server->env, &server->stopped_io);
 }
@@ -90,33 +135,19 @@ static void server_stop_when_empty(struct nbd_server *server)
 void nbd_server_left(struct nbd_server *server)
 {
 	server->client_count--;
-	server->refusing = false;
-	server_stop_when_empty(server);
-}
-
-/* True when there is room for one more client; says so once when there is not. */
-static bool server_admits(struct nbd_server *server)
-{
-	if (server->stopping)
-		return false;
-	if (server->client_count < server->limits.clients)
-		return true;
-	if (!server->refusing)
-		log_event(LOG_WARNING, "nbd.refusing", "reason=\"too many clients\" clients=%u", server->client_count);
-	server->refusing = true;
-	return false;
+	nbd_server_stop_when_empty(server);
 }
 
 static void on_accept(struct env_listener *listener, struct env_socket *socket, void *data)
 {
 	struct nbd_server *server = data;
+	uint64_t number = server->stopping ? 0 : exports_admit(server->exports_of_all);
 
 	(void)listener;
-	if (!server_admits(server)) {
+	if (number == 0)
 		env_socket_close(socket);
-		return;
-	}
-	nbd_client_new(server, socket);
+	else
+		nbd_client_new(server, socket, number);
 }
 
 static void on_look(struct env_timer *timer)
@@ -128,18 +159,23 @@ static void on_look(struct env_timer *timer)
 		nbd_client_look(nbd_client_of(entry));
 }
 
-struct nbd_server *nbd_server_new(struct env *env, const struct nbd_server_limits *limits)
+struct nbd_server *nbd_server_new(struct env *env, const struct nbd_server_limits *limits, struct exports *exports,
+				  unsigned shard)
 {
 	struct nbd_server *server = memory_new(1, sizeof *server);
 
 	server->env = env;
 	server->limits = *limits;
+	server->exports_of_all = exports;
+	server->shard = shard;
 	nbd_budget_init(&server->budget, limits->memory);
 	list_init(&server->exports);
 	list_init(&server->clients);
+	list_init(&server->departures);
 	server->looks.on_fire = on_look;
 	server->looks.data = server;
 	on_look(&server->looks);
+	exports_join(exports, shard, env, server);
 	return server;
 }
 
@@ -169,31 +205,6 @@ const char *nbd_server_address(const struct nbd_server *server, unsigned index)
 	return index < server->listener_count ? env_listener_address(server->listeners[index]) : "";
 }
 
-/* Stands for an export that is not open, and is in no list: so that the answer comes from the loop as any other. */
-static struct nbd_server_export *export_new_closed(struct nbd_server *server)
-{
-	struct nbd_server_export *export = memory_new(1, sizeof *export);
-
-	export->server = server;
-	list_init(&export->entry);
-	return export;
-}
-
-void nbd_server_unexport(struct nbd_server *server, const char *name, void (*on_done)(void *data), void *data)
-{
-	struct nbd_server_export *export = nbd_server_find(server, name);
-
-	if (export == NULL)
-		export = export_new_closed(server);
-	assert(!export->closing);
-	export->closing = true;
-	export->on_closed = on_done;
-	export->closed_data = data;
-	export->clients++; /* so that it does not close twice */
-	nbd_client_drop_all(server, export, "the disk was detached");
-	nbd_server_export_left(export);
-}
-
 static void server_close_listeners(struct nbd_server *server)
 {
 	for (unsigned i = 0; i < server->listener_count; i++)
@@ -207,20 +218,24 @@ void nbd_server_stop(struct nbd_server *server, void (*on_done)(void *data), voi
 	server->on_stopped = on_done;
 	server->stopped_data = data;
 	server_close_listeners(server);
-	nbd_client_drop_all(server, NULL, "this site is stopping");
-	server->stopping = true; /* only now, so that the stop ends once */
-	server_stop_when_empty(server);
+	exports_leave(server->exports_of_all, server->shard);
+	server->stopping = true;
+	nbd_client_drop_all(server, NULL, NBD_STOPPING);
+	nbd_server_stop_when_empty(server);
 }
 
 void nbd_server_free(struct nbd_server *server)
 {
-	assert(server->client_count == 0);
+	assert(server->client_count == 0 && list_is_empty(&server->departures));
 	env_timer_stop(server->env, &server->looks);
 	server_close_listeners(server);
+	exports_leave(server->exports_of_all, server->shard);
 	list_for_each(entry, &server->exports) {
 		struct nbd_server_export *export = container_of(entry, struct nbd_server_export, entry);
 
-		index_put(&server->exports_by_name, &export->by_name, "");
+		if (!export->closing)
+			exports_remove(server->exports_of_all, export->name);
+		nbd_server_take_export(export);
 		free(export);
 	}
 	nbd_budget_fini(&server->budget);

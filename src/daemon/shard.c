@@ -14,6 +14,7 @@
 #include "control/port.h"
 #include "daemon/activation.h"
 #include "daemon/config.h"
+#include "daemon/exports.h"
 #include "daemon/mailbox.h"
 #include "daemon/nbd_server.h"
 #include "daemon/shard_core.h"
@@ -180,7 +181,8 @@ static int shard_open(struct shard *shard, struct error *error)
 	code = shard_open_engine(shard, error);
 	if (code < 0)
 		return code;
-	shard->core.nbd = nbd_server_new(shard->core.env, &shard->options->config->nbd_limits);
+	shard->core.exports = exports_new(1, shard->options->config->nbd_limits.clients);
+	shard->core.nbd = nbd_server_new(shard->core.env, &shard->options->config->nbd_limits, shard->core.exports, 0);
 	nbd_server_set_tls(shard->core.nbd, shard->options->config->nbd_tls, shard->options->tls);
 	return shard_listen_nbd(shard, error);
 }
@@ -218,6 +220,8 @@ static void shard_close(struct shard *shard)
 {
 	if (shard->core.nbd != NULL)
 		nbd_server_free(shard->core.nbd);
+	if (shard->core.exports != NULL)
+		exports_free(shard->core.exports);
 	if (shard->core.engine != NULL)
 		engine_free(shard->core.engine);
 	free(shard->lines);

@@ -12,12 +12,14 @@
 
 struct engine;
 struct env;
+struct exports;
 struct mailbox;
 struct nbd_server;
 
 struct shard_core {
 	struct env *env;
 	struct engine *engine;
+	struct exports *exports;
 	struct nbd_server *nbd;
 	struct mailbox *mailbox;
 	char directory[CONFIG_PATH_SIZE]; /* the data folder */
