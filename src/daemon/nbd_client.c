@@ -17,7 +17,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
-#include "base/span.h"
+#include "daemon/nbd_work.h"
 #include "daemon/secure_socket.h"
 #include "disk/disk.h"
 #include "env/uring/loop.h"
@@ -26,17 +26,6 @@
 #define LAST_WORDS_NS (10 * SECOND_NS) /* a client that does not take the last replies by then is disconnected */
 #define OUTPUT_IOV 256 /* replies and payloads of the 128 requests that a session may hold */
 #define SEND_MAX (4u * 1024u * 1024u) /* bytes at once: how much a client has to take to be seen taking */
-#define PIECE (32u * 1024u * 1024u) /* a disk is asked for at once: what a change in a pair costs grows with its length */
-#define READ_AHEAD_MAX (1024u * 1024u * 1024u) /* of one CACHE; what is beyond is not worth what it would push out */
-
-/* What a disk does for an NBD request: one disk request after the other. */
-struct work {
-	struct disk_request disk_request;
-	struct nbd_request *request;
-	struct nbd_client *client;
-	struct list link;
-	uint64_t at, end; /* still to be carried out */
-};
 
 /* Where a client is about to go. MOVE_NONE: it stays. */
 enum move {
@@ -68,7 +57,7 @@ struct nbd_client {
 	uint64_t moved, seen; /* receives and sends that ended; at the last look */
 	unsigned still;       /* looks since then */
 	struct env_timer timer; /* of the handshake, then of the last words */
-	struct list idle;       /* struct work, for reuse: as many as were ever in flight at once */
+	struct nbd_works works;
 };
 
 static void client_receive(struct nbd_client *client);
@@ -88,8 +77,7 @@ static void client_free_when_done(struct nbd_client *client)
 		export->parked--;
 	if (export != NULL)
 		nbd_server_export_left(export);
-	list_for_each(link, &client->idle)
-		free(container_of(link, struct work, link));
+	nbd_works_fini(&client->works);
 	nbd_session_free(client->session);
 	list_remove(&client->entry);
 	free(client);
@@ -102,7 +90,7 @@ static void client_drop(struct nbd_client *client, const char *reason)
 {
 	if (client->gone)
 		return;
-	client->gone = true;
+	client->gone = client->works.abandoned = true;
 	nbd_session_abandon(client->session, reason);
 	env_timer_stop(client->server->env, &client->timer);
 	log_event(LOG_INFO, "nbd.disconnected", "client=%llu export=%s reason=\"%s\"", (unsigned long long)client->number,
@@ -356,102 +344,19 @@ static bool host_open(void *host, const struct nbd_export *chosen)
 	return true;
 }
 
-static void work_submit(struct work *work, enum disk_operation operation, uint64_t length);
-
-static enum disk_operation operation_of(const struct nbd_request *request)
+static void on_worked(struct nbd_works *works, struct nbd_request *request, int result)
 {
-	switch (request->command) {
-	case NBD_READ: return DISK_READ;
-	case NBD_WRITE: return DISK_WRITE;
-	case NBD_FLUSH: return DISK_FLUSH;
-	case NBD_TRIM: return DISK_TRIM;
-	case NBD_WRITE_ZEROES: return request->no_hole ? DISK_ZERO : DISK_TRIM;
-	case NBD_CACHE: return DISK_READ_AHEAD;
-	case NBD_BLOCK_STATUS: return DISK_MAP;
-	}
-	return DISK_FLUSH;
-}
+	struct nbd_client *client = container_of(works, struct nbd_client, works);
 
-/* A read is sparse when there is a hole in it. What is read then begins and ends with data; holes between are read, not sent. */
-static void work_mapped(struct work *work, uint32_t count)
-{
-	struct nbd_request *request = work->request;
-	uint64_t end = request->offset + request->length, at = request->offset;
-
-	request->span_count = count;
-	work->end = request->offset;
-	if (request->command == NBD_BLOCK_STATUS)
-		return;
-	for (uint32_t i = 0; i < count; at += request->spans[i++].length) {
-		if (request->spans[i].hole)
-			continue;
-		if (work->end == request->offset)
-			work->at = at;
-		work->end = at + request->spans[i].length;
-	}
-	if (at < end) { /* more is there than fits; for this one there is room (work_submit) */
-		request->spans[request->span_count++] = (struct span){ .length = end - at };
-		work->end = end;
-	}
-	if (request->span_count == 1 && !request->spans[0].hole)
-		request->span_count = 0;
-}
-
-static void on_work_done(struct disk_request *disk_request, int result)
-{
-	struct work *work = disk_request->data;
-	struct nbd_client *client = work->client;
-
-	if (result < 0)
-		work->request->failed_at = work->at;
-	else if (disk_request->operation == DISK_MAP)
-		work_mapped(work, disk_request->span_count);
-	else
-		work->at += disk_request->length;
-	if (result == 0 && work->at < work->end && !client->gone) {
-		work_submit(work, operation_of(work->request), work->end - work->at);
-		return;
-	}
-	list_append(&client->idle, &work->link);
-	nbd_session_done(client->session, work->request, result);
+	nbd_session_done(client->session, request, result);
 	client_free_when_done(client);
-}
-
-/* The first PIECE of what is left, but for a map. Forced is only the last: it takes along what was written before it. */
-static void work_submit(struct work *work, enum disk_operation operation, uint64_t length)
-{
-	const struct nbd_request *request = work->request;
-	uint64_t size = length < PIECE || operation == DISK_MAP ? length : PIECE;
-
-	work->disk_request = (struct disk_request){
-		.operation = operation, .fast = request->fast,
-		.force_unit_access = request->force_unit_access && size == length,
-		.offset = work->at, .length = size, .on_done = on_work_done, .data = work,
-	};
-	if (operation == DISK_MAP) {
-		work->disk_request.buffer = request->spans;
-		work->disk_request.span_count = request->one ? 1 : request->command == NBD_READ ? NBD_SPANS_MAX - 1 : NBD_SPANS_MAX;
-	} else if (request->buffer != NULL) {
-		work->disk_request.buffer = request->buffer + (work->at - request->offset);
-	}
-	disk_submit(work->client->export->disk, &work->disk_request);
 }
 
 static void host_submit(void *host, struct nbd_request *request)
 {
 	struct nbd_client *client = host;
-	struct list *link = list_pop(&client->idle);
-	struct work *work = link == NULL ? memory_new(1, sizeof *work) : container_of(link, struct work, link);
-	uint64_t length = request->length;
 
-	if (request->command == NBD_CACHE && length > READ_AHEAD_MAX)
-		length = READ_AHEAD_MAX;
-	list_init(&work->link);
-	work->client = client;
-	work->request = request;
-	work->at = request->offset;
-	work->end = request->offset + length;
-	work_submit(work, request->spans != NULL ? DISK_MAP : operation_of(request), length);
+	nbd_works_submit(&client->works, client->export->disk, request);
 }
 
 static const struct nbd_host host = {
@@ -467,7 +372,7 @@ void nbd_client_new(struct nbd_server *server, struct env_socket *socket, uint64
 	client->socket = socket;
 	client->timer.on_fire = on_late;
 	client->timer.data = client;
-	list_init(&client->idle);
+	nbd_works_init(&client->works, on_worked);
 	list_append(&server->clients, &client->entry);
 	server->client_count++;
 	client->session = nbd_session_new(&host, client, &server->budget);
