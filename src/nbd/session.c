@@ -272,9 +272,17 @@ bool nbd_session_is_parked(const struct nbd_session *session)
 	return session->parked && session->held == 0 && session->text_size == 0;
 }
 
+/* Nothing of it is held outside, and it holds nothing of its budget. */
+static bool is_detached(const struct nbd_session *session)
+{
+	bool shown = session->wanted != NULL || session->showing;
+
+	return !shown && session->held == 0 && session->turn.wanted + session->turn.granted == 0;
+}
+
 void nbd_session_resume(struct nbd_session *session, struct nbd_budget *budget)
 {
-	assert(budget == session->budget || (session->held == 0 && session->turn.wanted + session->turn.granted == 0));
+	assert(budget == session->budget || is_detached(session));
 	session->budget = budget;
 	session->parked = false;
 	if (session->state == SESSION_ELSEWHERE)

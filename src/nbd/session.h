@@ -111,7 +111,8 @@ void nbd_session_park(struct nbd_session *session);
 /* True once a parked session holds no request, nothing of the budget, and has nothing to send: all of it is in its own memory. */
 bool nbd_session_is_parked(const struct nbd_session *session);
 /* Ends a park, and the wait of an option that the host found elsewhere: the host is asked for its export again. `budget` is kept:
- * the same as before, or another when the session holds nothing of the old one (it is parked, or negotiates). */
+ * the same as before, or another when the session holds nothing of the old one (it is parked, or negotiates) and the host holds
+ * nothing of the session: no receive and no send is under way. */
 void nbd_session_resume(struct nbd_session *session, struct nbd_budget *budget);
 
 /* The connection is of no use any more: no further request is submitted, what was received of one is dropped, and so are

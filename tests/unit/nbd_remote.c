@@ -46,11 +46,16 @@ void remote_send(struct remote *remote, const void *bytes, size_t size)
 	remote_flush(remote);
 }
 
+/* After new keys GnuTLS says that it should be asked again. */
 static ssize_t receive_some(struct remote *remote, void *bytes, size_t size)
 {
-	if (remote->secure)
-		return gnutls_record_recv(remote->tls, bytes, size);
-	return recv(remote->fd, bytes, size, 0);
+	ssize_t now = GNUTLS_E_AGAIN;
+
+	if (!remote->secure)
+		return recv(remote->fd, bytes, size, 0);
+	for (unsigned tries = 0; now == GNUTLS_E_AGAIN && tries < 2; tries++)
+		now = gnutls_record_recv(remote->tls, bytes, size);
+	return now;
 }
 
 void remote_receive(struct remote *remote, void *bytes, size_t size)
@@ -89,6 +94,11 @@ void remote_start_tls(struct remote *remote)
 	gnutls_transport_set_int(remote->tls, remote->fd);
 	assert_int_equal(gnutls_handshake(remote->tls), 0);
 	remote->secure = true;
+}
+
+void remote_update_keys(struct remote *remote)
+{
+	assert_int_equal(gnutls_session_key_update(remote->tls, GNUTLS_KU_PEER), 0);
 }
 
 void remote_open(struct remote *remote, const char *path, bool secure)

@@ -32,6 +32,8 @@ struct remote {
 void remote_open(struct remote *remote, const char *path, bool secure);
 /* Later than that. */
 void remote_start_tls(struct remote *remote);
+/* New keys in both directions: the server's TLS says something by itself. */
+void remote_update_keys(struct remote *remote);
 void remote_close(struct remote *remote);
 
 /* Gathers bytes, which remote_flush sends all at once; remote_send does both. */

@@ -580,8 +580,11 @@ static void use_while_it_moves(struct world *world, bool secure)
 		remote_go(&remotes[i], "d-1");
 	}
 	mover_start(&mover, world);
-	for (unsigned round = 0; round < 60 || __atomic_load_n(&mover.moves, __ATOMIC_RELAXED) < 20; round++)
+	for (unsigned round = 0; round < 60 || __atomic_load_n(&mover.moves, __ATOMIC_RELAXED) < 20; round++) {
+		if (secure && round % 4 == 0)
+			remote_update_keys(&remotes[round % 3]);
 		use_disk(&remotes[round % 3], (round % 3) * 4 * MIB, round);
+	}
 	mover_stop(&mover);
 	for (unsigned i = 0; i < 3; i++)
 		remote_close(&remotes[i]);
