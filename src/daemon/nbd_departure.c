@@ -54,7 +54,8 @@ static void departure_give_up(struct nbd_departure *departure)
 
 	if (export != NULL) {
 		export->departure = NULL;
-		log_event(LOG_WARNING, "nbd.stays", "export=%s clients=%u busy=%u", export->name, export->clients,
+		log_event(LOG_WARNING, "nbd.stays", "export=%s reason=\"%s\" clients=%u busy=%u", export->name,
+			  server->stopping ? NBD_STOPPING : "clients in the middle of a request", export->clients,
 			  export->clients - export->parked);
 		nbd_client_resume_all(server, export);
 		nbd_client_ask_again(server);
