@@ -11,6 +11,7 @@
  * of the loop, and sends what they all have left in the session with one sendmsg. */
 #include "daemon/nbd_client.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -418,6 +419,7 @@ static void client_leave(struct nbd_client *client)
 {
 	struct nbd_server *server = client->server;
 
+	assert(!client->gone && !client->receiving && !client->sending && !client->waking);
 	client->timed = client->timer.heap_index != 0;
 	env_timer_stop(server->env, &client->timer);
 	list_remove(&client->entry);

@@ -74,6 +74,8 @@ void nbd_server_stop_when_empty(struct nbd_server *server);
 
 /* A client of the export is ready to leave, or is gone. */
 void nbd_departure_look(struct nbd_departure *departure);
+/* The export ends here; the departure's caller is told that it did not go. */
+void nbd_departure_cancel(struct nbd_departure *departure);
 
 /* Takes the socket of a new connection; `number` was given by exports_admit. */
 void nbd_client_new(struct nbd_server *server, struct env_socket *socket, uint64_t number);

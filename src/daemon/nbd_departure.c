@@ -1,6 +1,7 @@
 /* An export that moves to another shard, from the first of its clients that is parked to the last that goes on.
  *
- *   PARKING   its clients finish what they began; ends with all of them parked, after DEPART_LIMIT_NS, or with the server
+ *   PARKING   its clients finish what they began; ends with all of them parked, after DEPART_LIMIT_NS, with the export's end
+ *             or the server's
  *   ENDING    that has happened, and the loop will tell
  *   READY     handed to the caller: export and clients are in no server
  *   SENT      on its way, the other thread's
@@ -23,7 +24,8 @@ enum departure_state { DEPARTURE_PARKING, DEPARTURE_ENDING, DEPARTURE_READY, DEP
 struct nbd_departure {
 	struct list entry; /* of server->departures, until it is sent */
 	struct nbd_server *server; /* the old one */
-	struct nbd_server_export *export; /* NULL: it was not open */
+	struct nbd_server_export *export; /* NULL: it was not open, or has ended */
+	bool cancelled;
 	enum departure_state state;
 	unsigned to_shard;
 	struct list clients; /* READY, SENT */
@@ -37,7 +39,7 @@ static bool departure_is_ready(const struct nbd_departure *departure)
 {
 	const struct nbd_server_export *export = departure->export;
 
-	return !departure->server->stopping && (export == NULL || export->parked == export->clients);
+	return !departure->cancelled && !departure->server->stopping && (export == NULL || export->parked == export->clients);
 }
 
 /* The caller has it no more: it goes its way, or ends. */
@@ -104,6 +106,15 @@ void nbd_departure_look(struct nbd_departure *departure)
 	const struct nbd_server_export *export = departure->export;
 
 	if (departure->state == DEPARTURE_PARKING && (export == NULL || export->parked == export->clients))
+		departure_end(departure);
+}
+
+void nbd_departure_cancel(struct nbd_departure *departure)
+{
+	departure->export->departure = NULL;
+	departure->export = NULL;
+	departure->cancelled = true;
+	if (departure->state == DEPARTURE_PARKING)
 		departure_end(departure);
 }
 

@@ -102,7 +102,9 @@ void nbd_server_unexport(struct nbd_server *server, const char *name, void (*on_
 		export = export_new_closed(server);
 	else
 		exports_remove(server->exports_of_all, name);
-	assert(!export->closing && export->departure == NULL);
+	assert(!export->closing);
+	if (export->departure != NULL)
+		nbd_departure_cancel(export->departure);
 	export->closing = true;
 	export->on_closed = on_done;
 	export->closed_data = data;

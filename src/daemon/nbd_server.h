@@ -41,7 +41,8 @@ const char *nbd_server_address(const struct nbd_server *server, unsigned index);
 int nbd_server_export(struct nbd_server *server, struct disk *disk, const char *description, bool read_only,
 		      struct error *error);
 /* Ends the export: nothing more of its clients reaches the disk, they are disconnected, and on_done is called, from the
- * loop, when what they had in flight has ended. Once per export, not while it departs; harmless when it is not open. */
+ * loop, when what they had in flight has ended. Once per export; harmless when it is not open. One that departs stays, for
+ * this end; one that was handed out has to arrive first. */
 void nbd_server_unexport(struct nbd_server *server, const char *disk_id, void (*on_done)(void *data), void *data);
 
 /* --- an export moves to another shard ---

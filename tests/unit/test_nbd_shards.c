@@ -786,6 +786,34 @@ static void what_is_not_exported_departs_with_nothing(void **state)
 	remote_close(&remote);
 }
 
+static void an_export_that_ends_does_not_depart(void **state)
+{
+	struct world *world = *state;
+	struct remote remotes[2];
+	struct trip trip;
+	uint8_t *rest;
+	sem_t done;
+
+	for (unsigned i = 0; i < 2; i++) {
+		remote_open(&remotes[i], world->socket, i == 1);
+		remote_go(&remotes[i], "d-1");
+	}
+	begin_write(&remotes[0], 1, &rest);
+	trip_begin(&trip, world, 1, 0);
+	sleep_ms(20);
+	sem_init(&done, 0, 0);
+	in_shard(&world->shards[1], on_unexport, &done);
+	wait_for(&done);
+	assert_false(trip_end(&trip));
+	assert_int_equal(trip.answers, 1);
+	assert_null(trip.departure);
+	for (unsigned i = 0; i < 2; i++) {
+		remote_expect_end(&remotes[i]);
+		remote_close(&remotes[i]);
+	}
+	free(rest);
+}
+
 static void a_stop_ends_a_departure_that_is_prepared(void **state)
 {
 	struct world *world = *state;
@@ -917,6 +945,7 @@ int main(void)
 		in_world(who_leaves_in_the_middle_is_no_hindrance),
 		in_world(a_disk_that_does_not_arrive_ends_its_clients),
 		in_world(what_is_not_exported_departs_with_nothing),
+		in_world(an_export_that_ends_does_not_depart),
 		in_world(a_stop_ends_a_departure_that_is_prepared),
 		in_world(a_shard_that_has_stopped_takes_nothing),
 		in_own_world(a_stop_in_the_middle_of_it_all_ends),
