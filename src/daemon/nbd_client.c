@@ -65,19 +65,26 @@ static void client_receive(struct nbd_client *client);
 static void client_go_on(struct nbd_client *client);
 static void client_settle(struct nbd_client *client);
 
+static void client_leave_export(struct nbd_client *client)
+{
+	struct nbd_server_export *export = client->export;
+
+	if (export == NULL)
+		return;
+	if (client->move == MOVE_PARKED)
+		export->parked--;
+	nbd_server_export_left(export);
+}
+
 /* The one place where a client ends. */
 static void client_free_when_done(struct nbd_client *client)
 {
 	struct nbd_server *server = client->server;
-	struct nbd_server_export *export = client->export;
 
 	if (!client->gone || client->receiving || client->sending || client->waking ||
 	    nbd_session_in_flight(client->session) > 0)
 		return;
-	if (client->move == MOVE_PARKED)
-		export->parked--;
-	if (export != NULL)
-		nbd_server_export_left(export);
+	client_leave_export(client);
 	nbd_works_fini(&client->works);
 	nbd_session_free(client->session);
 	list_remove(&client->entry);
