@@ -1,7 +1,7 @@
-/* The line between the control thread and the shard: messages by value, in both directions, in order.
+/* The line between the control thread and the shards: messages by value, in both directions, in order.
  *
- * control/ sends commands through the port that the daemon gives it; the daemon (daemon/shard.c) carries them out on the
- * shard's thread with the engine, and hands each answer and each engine event back on the control thread by calling
+ * control/ sends commands through the port that the daemon gives it; the daemon (daemon/shards.c) has them carried out on
+ * the shard's thread with the engine, and hands each answer and each engine event back on the control thread by calling
  * control_on_answer, control_on_unit, ... (control/control.h). */
 #ifndef CONTROL_PORT_H
 #define CONTROL_PORT_H
@@ -24,6 +24,7 @@ enum shard_command_kind {
 	SHARD_DISK_SUSPECT, /* from `size` on the two sides may differ */
 	SHARD_DISK_EXPORT,   /* attached: the NBD export opens for writing */
 	SHARD_DISK_UNEXPORT, /* detached: clients are disconnected, what they had in flight completes first */
+	SHARD_DISK_MOVE,     /* to another shard, with its clients; the daemon's own */
 	SHARD_UNIT_OPEN,
 	SHARD_UNIT_START,
 	SHARD_UNIT_STOP,
@@ -51,6 +52,8 @@ struct shard_command {
 			bool adopted;
 			bool direct;  /* EXPORT: past the kernel's cache */
 			bool compare; /* GROW: the other site's has not grown by zeros */
+			unsigned shard; /* MOVE */
+			bool exported;  /* MOVE: filled in on the way */
 			char description[128];
 		} disk;
 		struct {

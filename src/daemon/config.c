@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <ini.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,6 +18,8 @@
 #include "daemon/config_value.h"
 #include "daemon/small_file.h"
 
+#define PROCESSORS_A_SHARD 4u
+#define SHARDS_DEFAULT_MAX 8u
 #define API_LISTEN "127.0.0.1:8650"
 #define SECTION_MAX 49 /* characters that inih keeps of a section's or key's name */
 #define PEER_PREFIX "peer "
@@ -44,6 +47,7 @@ static const struct config_key keys[] = {
 	SITE("site", "data", config_value_path, directory, 0, 0),
 	SITE("site", "run", config_value_path, run_directory, 0, 0),
 	SITE("site", "log", config_value_level, log, 0, 0),
+	SITE("site", "shards", config_value_number, shards, 1, ENGINE_SHARDS_MAX),
 	SITE("api", "listen", config_value_host, api_listen, 0, 0),
 	SITE("api", "aliyun", config_value_host, api_aliyun, 0, 0),
 	SITE("api", "huawei", config_value_host, api_huawei, 0, 0),
@@ -359,6 +363,16 @@ static int config_check_tls(const struct config *config, const char *file, struc
 	return problem == NULL ? 0 : error_set(error, -EINVAL, "%s: [nbd] %s", file, problem);
 }
 
+/* Clients, their virtual machines and the kernel have work to do, too. */
+static uint32_t shards_default(void)
+{
+	cpu_set_t set;
+	uint32_t processors = sched_getaffinity(0, sizeof(set), &set) == 0 ? (uint32_t)CPU_COUNT(&set) : 1;
+	uint32_t shards = processors / PROCESSORS_A_SHARD;
+
+	return shards < 1 ? 1 : shards > SHARDS_DEFAULT_MAX ? SHARDS_DEFAULT_MAX : shards;
+}
+
 int config_check(struct config *config, const char *file, struct error *error)
 {
 	const char *name = file == NULL ? "offsite.conf" : file;
@@ -371,6 +385,8 @@ int config_check(struct config *config, const char *file, struct error *error)
 		if (code < 0)
 			return code;
 	}
+	if (config->shards == 0)
+		config->shards = shards_default();
 	if (config->directory[0] == '\0')
 		return error_set(error, -EINVAL, "%s: no data folder: give \"data = PATH\" in [site], or start with --dir PATH", name);
 	if (strcmp(config->nbd_unix, "\n") == 0) {

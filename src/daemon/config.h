@@ -37,6 +37,7 @@ struct config {
 	char directory[CONFIG_PATH_SIZE];     /* the data folder */
 	char run_directory[CONFIG_PATH_SIZE]; /* on tmpfs; "": chosen by data_folder.c */
 	enum log_level log;
+	uint32_t shards; /* threads that serve disks; 0: one for each four processors, by config_check */
 	char api_listen[CONFIG_ADDRESS_SIZE]; /* "HOST:PORT" of the dialects without their own, "" when each has; by config_check */
 	char api_aliyun[CONFIG_ADDRESS_SIZE]; /* "HOST:PORT", or "": at api_listen */
 	char api_huawei[CONFIG_ADDRESS_SIZE]; /* the same */

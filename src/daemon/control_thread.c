@@ -12,14 +12,14 @@
 #include "control/control.h"
 #include "daemon/doors.h"
 #include "daemon/mailbox.h"
-#include "daemon/shard.h"
+#include "daemon/shards.h"
 
 static void control_thread_send(void *data, const struct shard_command *command)
 {
 	struct control_thread *thread = data;
 
 	thread->outstanding++;
-	shard_send(thread->shard, command);
+	shards_send(thread->shards, command);
 }
 
 struct control_port control_thread_port(struct control_thread *thread)
@@ -31,11 +31,15 @@ struct control_port control_thread_port(struct control_thread *thread)
 
 static void deliver_answer(struct control_thread *thread, const struct mail *mail)
 {
+	const struct error *error = &mail->u.answer.error;
+	uint64_t id = mail->u.answer.command_id;
+
+	if (shards_on_answer(thread->shards, &id, error))
+		return;
 	thread->outstanding--;
-	if (mail->u.answer.error.code < 0)
-		log_event(LOG_DEBUG, "shard.refused", "command=%llu reason=\"%s\"", (unsigned long long)mail->u.answer.command_id,
-			  mail->u.answer.error.text);
-	control_on_answer(thread->control, mail->u.answer.command_id, &mail->u.answer.error);
+	if (error->code < 0)
+		log_event(LOG_DEBUG, "shard.refused", "command=%llu reason=\"%s\"", (unsigned long long)id, error->text);
+	control_on_answer(thread->control, id, error);
 }
 
 static void deliver_unit(struct control_thread *thread, const struct mail *mail)

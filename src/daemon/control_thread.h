@@ -1,4 +1,4 @@
-/* The control thread's loop: HTTP, the shard's mail, signals and time limits, one after the other. The calling thread. */
+/* The control thread's loop: HTTP, the shards' mail, signals and time limits, one after the other. The calling thread. */
 #ifndef DAEMON_CONTROL_THREAD_H
 #define DAEMON_CONTROL_THREAD_H
 
@@ -12,16 +12,16 @@ struct control;
 struct huawei;
 struct doors;
 struct mailbox;
-struct shard;
+struct shards;
 
 struct control_thread {
 	struct mailbox *mailbox;
-	struct shard *shard;
+	struct shards *shards;
 	struct control *control;
 	struct huawei *huawei; /* whose jobs are looked at */
 	const struct doors *doors;
 	int signal_fd;        /* readable when there is a signal */
-	uint64_t outstanding; /* commands sent to the shard and not answered yet */
+	uint64_t outstanding; /* commands sent to the shards and not answered yet */
 	bool ready;           /* what the catalog holds has been opened, and users were told */
 	void (*on_ready)(void *data);
 	void (*on_reload)(void *data); /* SIGHUP: files may have changed */

@@ -3,10 +3,10 @@
  *     options, configuration, log     nothing is touched yet: a bad configuration changes nothing
  *     data folder                     its lock makes us the only one
  *     catalog, auth                   on this thread, the control thread
- *     shard                           its own thread: loop, engine, link and NBD listeners
+ *     shards                          a thread each: loop, engine, NBD server; the first listens
  *     control                         opens the disks and units that the catalog holds
  *     doors                           the API: its dialects, and where they listen
- *     ready                           when the shard has answered for all of them
+ *     ready                           when the shards have answered for all of them
  *
  * A start that fails says why in one line and ends with status 1 (2 for the command line and the configuration). */
 #include <errno.h>
@@ -39,7 +39,7 @@
 #include "daemon/mailbox.h"
 #include "daemon/notify.h"
 #include "daemon/options.h"
-#include "daemon/shard.h"
+#include "daemon/shards.h"
 #include "daemon/tls_files.h"
 #include "tls/credentials.h"
 
@@ -60,7 +60,7 @@ struct daemon {
 	struct catalog *catalog;
 	struct auth *auth;
 	struct mailbox *mailbox;
-	struct shard *shard;
+	struct shards *shards;
 	struct control_thread thread;
 	struct control *control;
 	struct aliyun *aliyun;
@@ -162,7 +162,7 @@ static void endpoint_write(const char *listen, const char *scheme, const char *t
 /* "{disk}" stands for a disk's id: it is not always at the end. */
 static void nbd_uris_write(const struct daemon *daemon, char uris[2][256])
 {
-	const char *address = shard_nbd_address(daemon->shard), *path = shard_nbd_unix(daemon->shard);
+	const char *address = shards_nbd_address(daemon->shards), *path = shards_nbd_unix(daemon->shards);
 	bool secure = daemon->config.nbd_tls == NBD_TLS_REQUIRED;
 	char socket[224];
 
@@ -187,9 +187,9 @@ static int daemon_open_store(struct daemon *daemon, struct error *error)
 	return auth_new(daemon->catalog, daemon->folder.path, &daemon->auth, error);
 }
 
-static int daemon_open_shard(struct daemon *daemon, struct error *error)
+static int daemon_open_shards(struct daemon *daemon, struct error *error)
 {
-	struct shard_options options = {
+	struct shards_options options = {
 		.config = &daemon->config,
 		.directory = daemon->folder.path,
 		.run_directory = daemon->run_directory,
@@ -201,7 +201,7 @@ static int daemon_open_shard(struct daemon *daemon, struct error *error)
 	if (code < 0)
 		return code;
 	options.mailbox = daemon->mailbox;
-	return shard_start(&options, &daemon->shard, error);
+	return shards_start(&options, &daemon->shards, error);
 }
 
 static void site_fill(struct control_site *site, const char *region, const char *zone)
@@ -228,7 +228,7 @@ static int daemon_open_control(struct daemon *daemon, struct error *error)
 	snprintf(config.directory, sizeof(config.directory), "%s", daemon->folder.path);
 	nbd_uris_write(daemon, config.nbd_uris);
 	daemon->thread.mailbox = daemon->mailbox;
-	daemon->thread.shard = daemon->shard;
+	daemon->thread.shards = daemon->shards;
 	daemon->control = control_new(&config, daemon->catalog, &port, error);
 	daemon->thread.control = daemon->control;
 	return daemon->control == NULL ? error->code : 0;
@@ -303,7 +303,7 @@ static int daemon_open(struct daemon *daemon, struct error *error)
 	if (code == 0)
 		code = daemon_open_store(daemon, error);
 	if (code == 0)
-		code = daemon_open_shard(daemon, error);
+		code = daemon_open_shards(daemon, error);
 	if (code == 0)
 		code = daemon_open_control(daemon, error);
 	if (code == 0)
@@ -339,8 +339,8 @@ static void daemon_check_descriptors(const struct daemon *daemon)
 static void daemon_on_ready(void *data)
 {
 	const struct daemon *daemon = data;
-	const char *nbd = shard_nbd_address(daemon->shard), *path = shard_nbd_unix(daemon->shard);
-	const char *link = shard_link_address(daemon->shard);
+	const char *nbd = shards_nbd_address(daemon->shards), *path = shards_nbd_unix(daemon->shards);
+	const char *link = shards_link_address(daemon->shards);
 
 	daemon_check_descriptors(daemon);
 	log_event(LOG_INFO, "daemon.ready",
@@ -364,11 +364,11 @@ static void daemon_on_reload(void *data)
 		return;
 	}
 	if (fresh != NULL)
-		shard_set_tls(daemon->shard, daemon->config.nbd_tls, fresh);
+		shards_set_tls(daemon->shards, daemon->config.nbd_tls, fresh);
 	log_event(LOG_INFO, "tls.reloaded", "tls=%s", fresh == NULL ? "off" : "on");
 }
 
-/* In the reverse order of daemon_open; parts that were never opened are skipped. -ETIMEDOUT: the shard still runs. */
+/* In the reverse order of daemon_open; parts that were never opened are skipped. -ETIMEDOUT: a shard still runs. */
 static int daemon_close(struct daemon *daemon)
 {
 	int code = 0;
@@ -378,8 +378,8 @@ static int daemon_close(struct daemon *daemon)
 		huawei_stop(daemon->huawei);
 	if (daemon->control != NULL)
 		control_free(daemon->control);
-	if (daemon->shard != NULL)
-		code = shard_stop(daemon->shard, STOP_LIMIT_MS);
+	if (daemon->shards != NULL)
+		code = shards_stop(daemon->shards, STOP_LIMIT_MS);
 	if (code < 0)
 		return code;
 	doors_free(&daemon->doors);

@@ -1,5 +1,5 @@
 /* See shard.h. The thread builds everything itself, since all of it belongs to its thread, then tells shard_start how that
- * went, runs the loop until shard_stop, and takes everything down in the reverse order. */
+ * went, and runs the loop until it is stopped. */
 #include "daemon/shard.h"
 
 #include <errno.h>
@@ -27,9 +27,10 @@
 struct shard {
 	pthread_t thread;
 	struct shard_core core;             /* of the thread, once it runs */
-	struct pace_line *lines;            /* one a peer */
+	unsigned index;
 	const struct shard_options *options; /* until the thread has started */
-	sem_t started;
+	sem_t done; /* the start, then each step of the end */
+	enum shard_stop_step step;
 	int start_code;
 	struct error start_error;
 	char nbd_address[CONFIG_ADDRESS_SIZE];
@@ -53,8 +54,11 @@ static void shard_on_unit(void *data, const struct unit_status *status)
 static void shard_on_link(void *data, const char *peer, bool up, const char *reason)
 {
 	struct shard *shard = data;
-	struct mail *mail = mail_new(MAIL_LINK);
+	struct mail *mail;
 
+	if (shard->index != 0)
+		return; /* the controls of two sites speak through their first shards */
+	mail = mail_new(MAIL_LINK);
 	snprintf(mail->u.link.peer, sizeof(mail->u.link.peer), "%s", peer);
 	snprintf(mail->u.link.reason, sizeof(mail->u.link.reason), "%s", reason == NULL ? "" : reason);
 	mail->u.link.up = up;
@@ -79,22 +83,36 @@ static void shard_on_message(void *data, const char *peer, bool is_answer, uint6
 static void shard_on_disk_failed(void *data, const char *disk, int code)
 {
 	struct shard *shard = data;
-	struct mail *mail = mail_new(MAIL_DISK_FAILED);
 
-	log_event(LOG_ERROR, "disk.failed", "disk=%s reason=\"%s\"", disk, strerrordesc_np(code < 0 ? -code : code));
-	snprintf(mail->u.failed.disk, sizeof(mail->u.failed.disk), "%s", disk);
-	mail->u.failed.code = code;
-	mailbox_put(shard->core.mailbox, mail);
+	shard_core_tell_failed(&shard->core, disk, code);
 }
 
-/* There is one shard: nobody is to be visited but it. */
-static void shard_on_visitor(void *data, unsigned shard, struct env_socket *socket, const void *bytes, size_t size)
+/* A peer's connection that is for another shard of this site. */
+struct visitor {
+	struct shard_core *core; /* of that shard */
+	int fd;
+	size_t size;
+	uint8_t bytes[]; /* what it has said so far */
+};
+
+static void shard_on_visit(void *data)
 {
-	(void)data;
-	(void)shard;
-	(void)bytes;
-	(void)size;
-	env_socket_close(socket);
+	struct visitor *visitor = data;
+
+	engine_accept(visitor->core->engine, loop_socket_join(visitor->core->env, visitor->fd), visitor->bytes, visitor->size);
+	free(visitor);
+}
+
+static void shard_on_visitor(void *data, unsigned to, struct env_socket *socket, const void *bytes, size_t size)
+{
+	struct shard *shard = data;
+	struct visitor *visitor = memory_new(1, sizeof(*visitor) + size);
+
+	visitor->core = shard->core.siblings[to];
+	visitor->fd = loop_socket_leave(socket);
+	visitor->size = size;
+	memcpy(visitor->bytes, bytes, size);
+	loop_post(visitor->core->env, shard_on_visit, visitor);
 }
 
 static const struct engine_events shard_events = {
@@ -109,24 +127,25 @@ static const struct engine_events shard_events = {
 
 static int shard_open_engine(struct shard *shard, struct error *error)
 {
-	const struct config *config = shard->options->config;
+	const struct shard_options *options = shard->options;
+	const struct config *config = options->config;
 	int code;
 
-	shard->core.engine = engine_new(shard->core.env, shard->options->directory, config->zone, &config->limits, &shard_events,
+	shard->core.engine = engine_new(shard->core.env, options->directory, config->zone, &config->limits, &shard_events,
 					shard, error);
 	if (shard->core.engine == NULL)
 		return error->code < 0 ? error->code : -EIO;
-	if (config->link_listen[0] != '\0') {
+	engine_set_shard(shard->core.engine, options->index, options->count);
+	if (options->index == 0 && config->link_listen[0] != '\0') {
 		code = engine_listen(shard->core.engine, config->link_listen, error);
 		if (code < 0)
 			return error_wrap(error, "[link] listen");
 		snprintf(shard->link_address, sizeof(shard->link_address), "%s", engine_address(shard->core.engine));
 	}
-	shard->lines = memory_new(config->peer_count + 1, sizeof(*shard->lines));
 	for (size_t i = 0; i < config->peer_count; i++) {
 		const struct config_peer *peer = &config->peers[i];
 
-		code = engine_add_peer(shard->core.engine, peer->zone, peer->address, peer->secret, &shard->lines[i], error);
+		code = engine_add_peer(shard->core.engine, peer->zone, peer->address, peer->secret, &options->lines[i], error);
 		if (code < 0)
 			return error_wrap(error, "[peer %s]", peer->zone);
 	}
@@ -173,46 +192,71 @@ static int shard_listen_nbd(struct shard *shard, struct error *error)
 
 static int shard_open(struct shard *shard, struct error *error)
 {
-	int code = loop_new(shard->options->run_directory, &shard->core.env, error);
+	const struct shard_options *options = shard->options;
+	struct nbd_server_limits limits = options->config->nbd_limits;
+	int code = loop_new(options->run_directory, &shard->core.env, error);
 
 	if (code < 0)
 		return code;
-	loop_set_spin(shard->core.env, shard->options->config->spin_us * UINT64_C(1000));
+	loop_set_spin(shard->core.env, options->config->spin_us * UINT64_C(1000));
 	code = shard_open_engine(shard, error);
 	if (code < 0)
 		return code;
-	shard->core.exports = exports_new(1, shard->options->config->nbd_limits.clients);
-	shard->core.nbd = nbd_server_new(shard->core.env, &shard->options->config->nbd_limits, shard->core.exports, 0);
-	nbd_server_set_tls(shard->core.nbd, shard->options->config->nbd_tls, shard->options->tls);
-	return shard_listen_nbd(shard, error);
+	limits.memory /= options->count;
+	if (limits.memory < NBD_REQUEST_BYTES_MAX)
+		limits.memory = NBD_REQUEST_BYTES_MAX;
+	shard->core.nbd = nbd_server_new(shard->core.env, &limits, options->exports, options->index);
+	nbd_server_set_tls(shard->core.nbd, options->config->nbd_tls, options->tls);
+	return options->index == 0 ? shard_listen_nbd(shard, error) : 0;
 }
 
-static void shard_on_engine_down(void *data)
+/* --- the end, in steps --- */
+
+static void shard_step(void *data);
+
+static void shard_on_stepped(void *data)
 {
 	struct shard *shard = data;
 
-	loop_stop(shard->core.env);
+	if (shard->start_code == 0) {
+		sem_post(&shard->done);
+		return;
+	}
+	shard->step++; /* nobody waits for a shard that could not start */
+	shard_step(shard);
 }
 
-static void shard_on_clients_gone(void *data)
+/* Leaves out what a start that failed half-way has not made. */
+static void shard_step(void *data)
 {
 	struct shard *shard = data;
 
-	if (shard->core.engine != NULL)
-		engine_shutdown(shard->core.engine, shard_on_engine_down, shard);
+	if (shard->step == SHARD_STOP_LOOP)
+		loop_stop(shard->core.env);
+	else if (shard->step == SHARD_STOP_CLIENTS && shard->core.nbd != NULL)
+		nbd_server_stop(shard->core.nbd, shard_on_stepped, shard);
+	else if (shard->step == SHARD_STOP_ENGINE && shard->core.engine != NULL)
+		engine_shutdown(shard->core.engine, shard_on_stepped, shard);
 	else
-		shard_on_engine_down(shard);
+		shard_on_stepped(shard);
 }
 
-/* Ends what there is, in order; a start that failed half-way comes here, too. */
-static void shard_on_stop(void *data)
+void shard_stop_begin(struct shard *shard, enum shard_stop_step step)
 {
-	struct shard *shard = data;
+	shard->step = step; /* the thread looks at it when it is posted to, not before */
+	loop_post(shard->core.env, shard_step, shard);
+}
 
-	if (shard->core.nbd != NULL)
-		nbd_server_stop(shard->core.nbd, shard_on_clients_gone, shard);
-	else
-		shard_on_clients_gone(shard);
+int shard_stop_wait(struct shard *shard, const struct timespec *until)
+{
+	int code;
+
+	if (shard->step == SHARD_STOP_LOOP)
+		return pthread_clockjoin_np(shard->thread, NULL, CLOCK_MONOTONIC, until) == 0 ? 0 : -ETIMEDOUT;
+	do
+		code = sem_clockwait(&shard->done, CLOCK_MONOTONIC, until);
+	while (code < 0 && errno == EINTR);
+	return code < 0 ? -ETIMEDOUT : 0;
 }
 
 /* After the loop has ended. */
@@ -220,11 +264,8 @@ static void shard_close(struct shard *shard)
 {
 	if (shard->core.nbd != NULL)
 		nbd_server_free(shard->core.nbd);
-	if (shard->core.exports != NULL)
-		exports_free(shard->core.exports);
 	if (shard->core.engine != NULL)
 		engine_free(shard->core.engine);
-	free(shard->lines);
 	shard_core_fini(&shard->core);
 	if (shard->core.env != NULL)
 		loop_free(shard->core.env);
@@ -236,20 +277,21 @@ static void *shard_run(void *data)
 
 	shard->start_code = shard_open(shard, &shard->start_error);
 	if (shard->start_code == 0)
-		sem_post(&shard->started);
+		sem_post(&shard->done);
 	else if (shard->core.env != NULL)
-		loop_post(shard->core.env, shard_on_stop, shard);
+		loop_post(shard->core.env, shard_step, shard);
 	if (shard->core.env != NULL)
 		loop_run(shard->core.env);
 	shard_close(shard);
 	if (shard->start_code < 0)
-		sem_post(&shard->started);
+		sem_post(&shard->done);
 	return NULL;
 }
 
 int shard_start(const struct shard_options *options, struct shard **out_shard, struct error *error)
 {
 	struct shard *shard = memory_new(1, sizeof(*shard));
+	char name[16];
 	int code;
 
 	shard->options = options;
@@ -257,13 +299,16 @@ int shard_start(const struct shard_options *options, struct shard **out_shard, s
 	list_init(&shard->core.disks);
 	list_init(&shard->core.views);
 	list_init(&shard->core.growing);
+	shard->index = options->index;
+	shard->core.siblings = options->cores;
+	options->cores[options->index] = &shard->core;
 	snprintf(shard->core.directory, sizeof(shard->core.directory), "%s", options->directory);
-	sem_init(&shard->started, 0, 0);
+	sem_init(&shard->done, 0, 0);
 	code = -pthread_create(&shard->thread, NULL, shard_run, shard);
 	if (code < 0) {
 		error_set_errno(error, code, "cannot start a thread");
 	} else {
-		while (sem_wait(&shard->started) < 0 && errno == EINTR)
+		while (sem_wait(&shard->done) < 0 && errno == EINTR)
 			;
 		code = shard->start_code;
 		if (code < 0) {
@@ -273,11 +318,13 @@ int shard_start(const struct shard_options *options, struct shard **out_shard, s
 	}
 	shard->options = NULL;
 	if (code < 0) {
-		sem_destroy(&shard->started);
+		options->cores[options->index] = NULL;
+		sem_destroy(&shard->done);
 		free(shard);
 		return code;
 	}
-	pthread_setname_np(shard->thread, "shard-0");
+	snprintf(name, sizeof(name), "shard-%u", options->index);
+	pthread_setname_np(shard->thread, name);
 	*out_shard = shard;
 	return 0;
 }
@@ -331,23 +378,8 @@ void shard_set_tls(struct shard *shard, enum nbd_tls mode, struct tls_credential
 	loop_post(shard->core.env, shard_on_tls, change);
 }
 
-/* --- the end --- */
-
-int shard_stop(struct shard *shard, uint32_t limit_ms)
+void shard_free(struct shard *shard)
 {
-	struct timespec until;
-
-	loop_post(shard->core.env, shard_on_stop, shard);
-	clock_gettime(CLOCK_MONOTONIC, &until); /* a step of the wall clock must not end the wait */
-	until.tv_sec += limit_ms / 1000;
-	until.tv_nsec += (long)(limit_ms % 1000) * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_nsec -= 1000000000;
-		until.tv_sec++;
-	}
-	if (pthread_clockjoin_np(shard->thread, NULL, CLOCK_MONOTONIC, &until) != 0)
-		return -ETIMEDOUT;
-	sem_destroy(&shard->started);
+	sem_destroy(&shard->done);
 	free(shard);
-	return 0;
 }

@@ -1,7 +1,7 @@
 /* The commands of control/port.h, one function each in the table `runs`.
  *
- * A command ends at once (0 or a negative errno) or later (RUN_LATER): only ending an export takes time, since clients have
- * requests in flight. While a disk's export ends, further commands for that disk wait behind it, in order. Every command is
+ * A command ends at once (0 or a negative errno) or later (RUN_LATER): ending an export or moving it takes time, since clients
+ * have requests in flight. Meanwhile further commands for that disk wait behind it, in order. Every command is
  * repeatable: carried out twice it ends in the same state, so control/ may send it again after a crash. */
 #include "daemon/shard_core.h"
 
@@ -29,14 +29,15 @@ struct shard_work {
 	struct shard_command command;
 	struct env_timer again;
 	uint32_t tries;
+	struct nbd_departure *departure; /* of a disk on its way from one shard to another */
 };
 
 /* An open disk, as it was told to us. */
 struct shard_disk {
 	struct list link; /* of shard_core.disks */
 	struct index_node by_id;
-	struct list waiting; /* struct shard_work, while an export ends */
-	struct shard_work *ending; /* the command that waits for its export to end, or NULL */
+	struct list waiting; /* struct shard_work, while an export ends or leaves */
+	struct shard_work *ending; /* the command that waits for that, or NULL */
 	bool exported;
 	char id[ENGINE_ID_SIZE];
 	char kind[16];
@@ -98,31 +99,44 @@ static void metadata_path(const struct shard_core *core, const char *id, char *o
 
 /* --- disks --- */
 
-static int run_disk_open(struct shard_core *core, struct shard_work *work, struct error *error)
+/* Gives the disk, or NULL with the error. */
+static struct disk *disk_open_now(struct shard_core *core, const struct shard_command *command, struct error *error)
 {
-	const char *id = work->command.u.disk.id;
+	const char *id = command->u.disk.id;
 	char prefix[CONFIG_PATH_SIZE + ENGINE_ID_SIZE + 16];
 	struct backend *backend;
 	struct shard_disk *record;
 	struct disk *disk;
 
-	if (core_find_disk(core, id) != NULL)
-		return 0;
 	metadata_path(core, id, prefix, sizeof(prefix));
-	if (backend_open(core->env, work->command.u.disk.kind, work->command.u.disk.path, work->command.u.disk.size, &backend,
-			 error) < 0)
-		return error_wrap(error, "cannot open disk %s", id);
-	if (disk_open(core->env, id, prefix, backend, &disk, error) < 0)
-		return error_wrap(error, "cannot open disk %s", id);
+	if (backend_open(core->env, command->u.disk.kind, command->u.disk.path, command->u.disk.size, &backend, error) < 0 ||
+	    disk_open(core->env, id, prefix, backend, &disk, error) < 0) {
+		error_wrap(error, "cannot open disk %s", id);
+		return NULL;
+	}
 	engine_add_disk(core->engine, disk);
 	record = memory_new(1, sizeof(*record));
 	list_init(&record->waiting);
-	memcpy(record->id, work->command.u.disk.id, sizeof(record->id));
-	memcpy(record->kind, work->command.u.disk.kind, sizeof(record->kind));
-	memcpy(record->path, work->command.u.disk.path, sizeof(record->path));
-	record->adopted = work->command.u.disk.adopted;
+	memcpy(record->id, id, sizeof(record->id));
+	memcpy(record->kind, command->u.disk.kind, sizeof(record->kind));
+	memcpy(record->path, command->u.disk.path, sizeof(record->path));
+	record->adopted = command->u.disk.adopted;
+	record->exported = command->u.disk.exported;
 	list_append(&core->disks, &record->link);
 	index_put(&core->disks_by_id, &record->by_id, record->id);
+	return disk;
+}
+
+static int run_disk_open(struct shard_core *core, struct shard_work *work, struct error *error)
+{
+	struct disk *disk;
+
+	if (core_find_disk(core, work->command.u.disk.id) != NULL)
+		return 0;
+	disk = disk_open_now(core, &work->command, error);
+	if (disk == NULL)
+		return error->code;
+	disk_forget_cache(disk);
 	return 0;
 }
 
@@ -215,11 +229,17 @@ static int disk_after_export(struct shard_core *core, struct shard_disk *record,
 	return code;
 }
 
+/* After a command that others may wait behind; what they were for may be gone now. */
+static void run_waiting(struct list *waiting)
+{
+	for (struct list *entry = list_pop(waiting); entry != NULL; entry = list_pop(waiting))
+		shard_core_run(container_of(entry, struct shard_work, link)); /* may wait again, in the same order */
+}
+
 static void disk_on_export_ended(void *data)
 {
 	struct shard_disk *record = data;
 	struct shard_work *work = steal(record->ending);
-	struct shard_core *core = work->core;
 	struct error error = { 0 };
 	struct list waiting;
 	int code;
@@ -227,10 +247,9 @@ static void disk_on_export_ended(void *data)
 	record->exported = false;
 	list_init(&waiting);
 	list_splice(&waiting, &record->waiting);
-	code = disk_after_export(core, record, work, &error); /* the record may be gone now */
+	code = disk_after_export(work->core, record, work, &error);
 	work_answer(work, code, &error);
-	for (struct list *entry = list_pop(&waiting); entry != NULL; entry = list_pop(&waiting))
-		shard_core_run(container_of(entry, struct shard_work, link)); /* may wait again, in the same order */
+	run_waiting(&waiting);
 }
 
 /* CLOSE, DELETE and UNEXPORT: end the export if there is one, then the rest. */
@@ -277,6 +296,99 @@ static int run_disk_export(struct shard_core *core, struct shard_work *work, str
 	code = nbd_server_export(core->nbd, disk, work->command.u.disk.description, false, error);
 	record->exported = code == 0;
 	return code;
+}
+
+/* --- a disk that moves to another shard --- */
+
+void shard_core_tell_failed(struct shard_core *core, const char *disk, int code)
+{
+	struct mail *mail = mail_new(MAIL_DISK_FAILED);
+
+	log_event(LOG_ERROR, "disk.failed", "disk=%s reason=\"%s\"", disk, strerrordesc_np(code < 0 ? -code : code));
+	snprintf(mail->u.failed.disk, sizeof(mail->u.failed.disk), "%s", disk);
+	mail->u.failed.code = code;
+	mailbox_put(core->mailbox, mail);
+}
+
+/* On the new shard's thread. The disk has moved, even if it cannot be opened any more: then it has failed. */
+static void disk_on_arrived(void *data)
+{
+	struct shard_work *work = data;
+	struct shard_core *core = work->core;
+	struct shard_command *command = &work->command;
+	struct error error = { 0 };
+	struct disk *disk = disk_open_now(core, command, &error);
+
+	if (disk != NULL && disk_choose_cache(disk, command->u.disk.direct, &error) < 0)
+		disk = NULL;
+	if (disk == NULL)
+		shard_core_tell_failed(core, command->u.disk.id, error.code);
+	else
+		log_event(LOG_INFO, "disk.moved", "disk=%s shard=%u", command->u.disk.id, command->u.disk.shard);
+	nbd_server_arrive(core->nbd, work->departure, disk);
+	work_answer(work, 0, NULL);
+}
+
+/* Closes it here and has it opened there. On an error it stays. */
+static int disk_leave(struct shard_core *core, struct shard_disk *record, struct shard_work *work, struct error *error)
+{
+	struct disk *disk = engine_find_disk(core->engine, record->id);
+	struct shard_command *command = &work->command;
+	int code;
+
+	memcpy(command->u.disk.kind, record->kind, sizeof(record->kind));
+	memcpy(command->u.disk.path, record->path, sizeof(record->path));
+	command->u.disk.adopted = record->adopted;
+	command->u.disk.size = disk_size(disk);
+	command->u.disk.direct = disk_backend(disk)->direct;
+	command->u.disk.exported = record->exported;
+	code = disk_close_now(core, record, error);
+	if (code < 0) {
+		nbd_server_arrive(core->nbd, work->departure, disk);
+		return code;
+	}
+	work->core = core->siblings[command->u.disk.shard];
+	code = nbd_departure_send(work->departure, disk_on_arrived, work);
+	if (code == 0)
+		return RUN_LATER; /* by now it may be answered, and freed */
+	work->core = core;
+	nbd_server_arrive(core->nbd, work->departure, NULL);
+	return error_set(error, code, "this site is stopping");
+}
+
+static void disk_on_departed(void *data, struct nbd_departure *departure)
+{
+	struct shard_disk *record = data;
+	struct shard_work *work = steal(record->ending);
+	struct error error = { 0 };
+	struct list waiting;
+	int code;
+
+	list_init(&waiting);
+	list_splice(&waiting, &record->waiting);
+	work->departure = departure;
+	if (departure == NULL)
+		code = error_set(&error, -EBUSY, "a client of disk %s is in the middle of a long request: try again", record->id);
+	else
+		code = disk_leave(work->core, record, work, &error);
+	if (code != RUN_LATER)
+		work_answer(work, code, &error);
+	run_waiting(&waiting);
+}
+
+static int run_disk_move(struct shard_core *core, struct shard_work *work, struct error *error)
+{
+	struct shard_disk *record = core_find_disk(core, work->command.u.disk.id);
+
+	if (record == NULL)
+		return 0; /* whatever needs it says so */
+	if (engine_disk_is_taken(core->engine, record->id))
+		return error_set(error, -EBUSY, "disk %s is in another unit", record->id);
+	if (disk_failure(engine_find_disk(core->engine, record->id)) != 0)
+		return error_set_errno(error, -EIO, "disk %s has failed and stays closed until a restart", record->id);
+	record->ending = work;
+	nbd_server_depart(core->nbd, record->id, work->command.u.disk.shard, disk_on_departed, record);
+	return RUN_LATER;
 }
 
 /* The back end grows while the disk is closed: so nothing that depends on its size is held by anybody. */
@@ -498,6 +610,7 @@ static run_function *const runs[SHARD_COMMANDS] = {
 	[SHARD_DISK_SUSPECT] = run_disk_suspect,
 	[SHARD_DISK_EXPORT] = run_disk_export,
 	[SHARD_DISK_UNEXPORT] = run_disk_close,
+	[SHARD_DISK_MOVE] = run_disk_move,
 	[SHARD_UNIT_OPEN] = run_unit_open,
 	[SHARD_UNIT_START] = run_unit_start,
 	[SHARD_UNIT_STOP] = run_unit_stop,
@@ -517,7 +630,7 @@ void shard_core_run(struct shard_work *work)
 	struct error error = { 0 };
 	int code;
 
-	if (work->command.kind <= SHARD_DISK_UNEXPORT) {
+	if (work->command.kind <= SHARD_DISK_MOVE) {
 		struct shard_disk *record = core_find_disk(core, work->command.u.disk.id);
 
 		if (record != NULL && record->ending != NULL) {

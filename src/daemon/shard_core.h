@@ -12,16 +12,15 @@
 
 struct engine;
 struct env;
-struct exports;
 struct mailbox;
 struct nbd_server;
 
 struct shard_core {
 	struct env *env;
 	struct engine *engine;
-	struct exports *exports;
 	struct nbd_server *nbd;
 	struct mailbox *mailbox;
+	struct shard_core **siblings;     /* of all shards, this one among them; lives longer than any */
 	char directory[CONFIG_PATH_SIZE]; /* the data folder */
 	struct list disks;                /* struct shard_disk */
 	struct index disks_by_id;
@@ -37,6 +36,9 @@ void shard_core_run(struct shard_work *work);
 
 /* What a unit keeps of its divergence is exported, read-only, for as long as it is kept. After whatever may have changed that. */
 void shard_core_export_diverged(struct shard_core *core);
+
+/* A disk can be used no more: says so in the log and to the control thread. */
+void shard_core_tell_failed(struct shard_core *core, const char *disk, int code);
 
 /* Frees the disks' records and the commands that still wait. After the engine is gone. */
 void shard_core_fini(struct shard_core *core);

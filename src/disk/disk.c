@@ -56,12 +56,14 @@ int disk_open(struct env *env, const char *id, const char *metadata_path, struct
 		free(disk);
 		return error_set_errno(error, result, "cannot read %s", path);
 	}
-	/* What a sync lost that failed in the last process may still be read from the cache, until it is dropped there: then the disk
-	 * would have changed by itself. */
-	if (backend->ops->forget_cache != NULL)
-		backend->ops->forget_cache(backend);
 	*out_disk = disk;
 	return 0;
+}
+
+void disk_forget_cache(struct disk *disk)
+{
+	if (disk->backend->ops->forget_cache != NULL)
+		disk->backend->ops->forget_cache(disk->backend);
 }
 
 void disk_close(struct disk *disk)

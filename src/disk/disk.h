@@ -51,10 +51,13 @@ struct disk_request {
 	struct disk *disk;
 };
 
-/* Opens a disk on a back end, which it takes (also on error), and whose cache it drops. `metadata_path` is the prefix of
- * the files kept beside it ("<dir>/disks/d-1": d-1.intent). */
+/* Opens a disk on a back end, which it takes (also on error). `metadata_path` is the prefix of the files kept beside it
+ * ("<dir>/disks/d-1": d-1.intent). */
 int disk_open(struct env *env, const char *id, const char *metadata_path, struct backend *backend, struct disk **out_disk,
 	      struct error *error);
+/* Right after a disk was opened that another process may have used before: what a sync lost that failed there may still be read
+ * from the cache, until it is dropped; then the disk would have changed by itself. */
+void disk_forget_cache(struct disk *disk);
 
 /* Waits for nothing: no request may be in flight. */
 void disk_close(struct disk *disk);

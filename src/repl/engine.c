@@ -395,6 +395,13 @@ int engine_grow_disk(struct engine *engine, const char *id, uint64_t size, bool 
 	return 0;
 }
 
+bool engine_disk_is_taken(struct engine *engine, const char *id)
+{
+	const struct engine_disk *slot = engine_disk_find(engine, id);
+
+	return slot != NULL && slot->unit != NULL;
+}
+
 int engine_remove_disk(struct engine *engine, const char *id, struct error *error)
 {
 	struct engine_disk *slot = engine_disk_find(engine, id);

@@ -176,6 +176,7 @@ int engine_grow_disk(struct engine *engine, const char *id, uint64_t size, bool 
 /* Before the peer's smaller disk grows to the size of this one: what is beyond the size that both have had is to be compared. 0
  * when that is durable; -EAGAIN: in some milliseconds. */
 int engine_suspect_disk(struct engine *engine, const char *id, uint64_t from, struct error *error);
+bool engine_disk_is_taken(struct engine *engine, const char *id); /* by a unit */
 /* -EBUSY while a unit uses it or a request is in flight. */
 int engine_remove_disk(struct engine *engine, const char *id, struct error *error);
 

@@ -122,6 +122,7 @@ static void open_disk(struct site *site, unsigned group, unsigned index)
 	assert(result == 0);
 	result = disk_open(site->env, id, metadata, backend, &disk, NULL);
 	assert(result == 0);
+	disk_forget_cache(disk);
 	engine_add_disk(site_engine(site, group), disk);
 }
 

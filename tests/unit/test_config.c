@@ -64,7 +64,7 @@ static void test_everything(void **state)
 	(void)state;
 	assert_string_equal(parse(&config,
 		"# a comment\n"
-		"[site]\nregion = cn-north\nzone = cn-north-a\ndata = ../site\nrun=/run/x\nlog=debug\n\n"
+		"[site]\nregion = cn-north\nzone = cn-north-a\ndata = ../site\nrun=/run/x\nlog=debug\nshards=3\n\n"
 		"[api]\nlisten=0.0.0.0:9000 ; why not\n[nbd]\nlisten=none\nunix=none\nclients=7\nmemory=64M\nwait_s=5\nspin_us=0\n"
 		"[link]\nlisten=tcp:[::1]:7\r\n"
 		"[limits]\nkept_bytes=64M\nwindow_bytes=2g\nstaging_bytes=1T\ncycle_ms=250\npairs_per_group=8\n"
@@ -73,6 +73,7 @@ static void test_everything(void **state)
 	assert_string_equal(config.directory, "/etc/../site");
 	assert_string_equal(config.run_directory, "/run/x");
 	assert_int_equal(config.log, LOG_DEBUG);
+	assert_int_equal(config.shards, 3);
 	assert_string_equal(config.api_listen, "0.0.0.0:9000");
 	assert_string_equal(config.nbd_listen, "");
 	assert_string_equal(config.nbd_unix, "");
@@ -117,6 +118,8 @@ static void test_refused_values(void **state)
 	assert_refused("[site]\nzone=a b\n", "/etc/offsite.conf:2: zone: \"a b\" may hold letters, digits, '-', '_' and '.' only");
 	assert_refused("[site]\nzone=\n", "/etc/offsite.conf:2: zone: the value is empty");
 	assert_refused("[site]\nlog=loud\n", "/etc/offsite.conf:2: log: \"loud\" is not a level: error, warning, info or debug");
+	assert_refused("[site]\nshards=0\n", "/etc/offsite.conf:2: shards: \"0\" is not a number between 1 and 16");
+	assert_refused("[site]\nshards=17\n", "/etc/offsite.conf:2: shards: \"17\" is not a number between 1 and 16");
 	assert_refused("[api]\nlisten=8650\n",
 		       "/etc/offsite.conf:2: listen: \"8650\" is not HOST:PORT, for example 127.0.0.1:8650");
 	assert_refused("[api]\nlisten=h:65536\n",

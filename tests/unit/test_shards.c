@@ -1,4 +1,4 @@
-/* A shard in the real world: every command of control/port.h answered exactly once, on real files, and repeatable. */
+/* Two shards in the real world: every command of control/port.h answered exactly once, on real files, and repeatable. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,7 +18,7 @@
 #include "control/port.h"
 #include "daemon/config.h"
 #include "daemon/mailbox.h"
-#include "daemon/shard.h"
+#include "daemon/shards.h"
 
 #define LIMIT_MS 10000
 #define SIZE (8u * 1024 * 1024)
@@ -28,18 +28,18 @@ struct site {
 	char run[64];
 	struct config config;
 	struct mailbox *mailbox;
-	struct shard *shard;
+	struct shards *shards;
 	uint64_t next_id;
 };
 
 static void site_start(struct site *site)
 {
 	struct error error = { 0 };
-	struct shard_options options = {
+	struct shards_options options = {
 		.config = &site->config, .directory = site->folder, .run_directory = site->run, .mailbox = site->mailbox,
 	};
 
-	if (shard_start(&options, &site->shard, &error) < 0)
+	if (shards_start(&options, &site->shards, &error) < 0)
 		fail_msg("%s", error.text);
 }
 
@@ -56,6 +56,11 @@ static int setup(void **state)
 	snprintf(disks, sizeof(disks), "%s/disks", site->folder);
 	assert_int_equal(mkdir(disks, 0700), 0);
 	config_init(&site->config, site->folder);
+	site->config.shards = 2;
+	site->config.peer_count = 1;
+	snprintf(site->config.peers[0].zone, sizeof(site->config.peers[0].zone), "far");
+	snprintf(site->config.peers[0].region, sizeof(site->config.peers[0].region), "far");
+	snprintf(site->config.peers[0].secret, sizeof(site->config.peers[0].secret), "a secret of some length");
 	assert_int_equal(config_check(&site->config, NULL, &error), 0);
 	snprintf(site->config.nbd_listen, sizeof(site->config.nbd_listen), "tcp:127.0.0.1:0");
 	snprintf(site->config.link_listen, sizeof(site->config.link_listen), "tcp:127.0.0.1:0");
@@ -77,8 +82,8 @@ static int teardown(void **state)
 {
 	struct site *site = *state;
 
-	if (site->shard != NULL)
-		assert_int_equal(shard_stop(site->shard, LIMIT_MS), 0);
+	if (site->shards != NULL)
+		assert_int_equal(shards_stop(site->shards, LIMIT_MS), 0);
 	mailbox_free(site->mailbox);
 	config_fini(&site->config);
 	assert_int_equal(nftw(site->folder, on_entry, 8, FTW_DEPTH | FTW_PHYS), 0);
@@ -94,7 +99,7 @@ static int command(struct site *site, struct shard_command *command, struct erro
 	bool answered = false;
 
 	command->id = id;
-	shard_send(site->shard, command);
+	shards_send(site->shards, command);
 	while (!answered) {
 		struct pollfd wait = { .fd = mailbox_fd(site->mailbox), .events = POLLIN };
 		struct list mails;
@@ -104,7 +109,8 @@ static int command(struct site *site, struct shard_command *command, struct erro
 		list_for_each(entry, &mails) {
 			struct mail *mail = container_of(entry, struct mail, link);
 
-			if (mail->kind == MAIL_ANSWER) {
+			if (mail->kind == MAIL_ANSWER &&
+			    !shards_on_answer(site->shards, &mail->u.answer.command_id, &mail->u.answer.error)) {
 				assert_int_equal(mail->u.answer.command_id, id);
 				assert_false(answered);
 				*out_error = mail->u.answer.error;
@@ -228,6 +234,111 @@ static void test_units_and_messages(void **state)
 	assert_non_null(strstr(error.text, "nobody"));
 }
 
+/* As soon as the unit has been loaded. */
+static int unit_command(struct site *site, enum shard_command_kind kind, const char *id, struct error *out_error)
+{
+	struct shard_command order = { .kind = kind };
+	int code;
+
+	snprintf(order.u.unit.id, sizeof(order.u.unit.id), "%s", id);
+	do
+		code = command(site, &order, out_error);
+	while (code == -EAGAIN);
+	return code;
+}
+
+static int unit_open(struct site *site, const char *id, const char *first, const char *second, struct error *out_error)
+{
+	struct shard_command order = { .kind = SHARD_UNIT_OPEN };
+	struct unit_spec *spec = memory_new(1, sizeof(*spec));
+
+	snprintf(order.u.unit.id, sizeof(order.u.unit.id), "%s", id);
+	snprintf(spec->id, sizeof(spec->id), "%s", id);
+	memcpy(spec->lineage, id, strlen(id));
+	snprintf(spec->peer, sizeof(spec->peer), "far");
+	spec->role = UNIT_PRIMARY;
+	spec->rpo_ms = 1000;
+	spec->disk_count = 2;
+	snprintf(spec->disks[0].local_disk, sizeof(spec->disks[0].local_disk), "%s", first);
+	snprintf(spec->disks[1].local_disk, sizeof(spec->disks[1].local_disk), "%s", second);
+	order.u.unit.spec = spec;
+	return command(site, &order, out_error);
+}
+
+/* Disks are opened in turns in the two shards; those of a unit come together, and are found where they went. */
+static void test_disks_gather(void **state)
+{
+	static const char *const disks[] = { "d-0", "d-1", "d-2", "d-3" };
+	struct site *site = *state;
+	struct error error;
+
+	for (unsigned i = 0; i < 4; i++) {
+		assert_int_equal(disk_command(site, SHARD_DISK_CREATE, disks[i], SIZE, &error), 0);
+		assert_int_equal(disk_command(site, SHARD_DISK_EXPORT, disks[i], 0, &error), 0);
+	}
+	assert_int_equal(unit_open(site, "u-1", "d-0", "d-1", &error), 0);
+	assert_int_equal(unit_open(site, "u-1", "d-0", "d-1", &error), 0);
+	assert_int_equal(disk_command(site, SHARD_DISK_DELETE, "d-1", 0, &error), -EBUSY); /* it knows its unit */
+	assert_int_equal(unit_open(site, "u-2", "d-1", "d-3", &error), -EBUSY);
+	assert_int_equal(unit_open(site, "u-2", "d-3", "d-1", &error), -EBUSY);
+	assert_non_null(strstr(error.text, "d-1"));
+	assert_int_equal(unit_command(site, SHARD_UNIT_REMOVE, "u-1", &error), 0);
+	assert_int_equal(unit_open(site, "u-2", "d-3", "d-1", &error), 0);
+	assert_int_equal(unit_command(site, SHARD_UNIT_STOP, "u-2", &error), 0);
+	assert_int_equal(unit_command(site, SHARD_UNIT_REMOVE, "u-2", &error), 0);
+	for (unsigned i = 0; i < 4; i++) {
+		assert_int_equal(disk_command(site, SHARD_DISK_UNEXPORT, disks[i], 0, &error), 0);
+		assert_int_equal(disk_command(site, SHARD_DISK_RESIZE, disks[i], 2 * SIZE, &error), 0);
+		assert_int_equal(file_size(site, disks[i]), 2 * SIZE);
+		assert_int_equal(disk_command(site, SHARD_DISK_DELETE, disks[i], 0, &error), 0);
+		assert_int_equal(file_size(site, disks[i]), UINT64_MAX);
+	}
+}
+
+/* What is said while disks move is done after it, in order, and all of it is answered. */
+static void test_commands_wait_for_a_move(void **state)
+{
+	static const enum shard_command_kind then[] = { SHARD_DISK_EXPORT, SHARD_UNIT_STOP, SHARD_UNIT_STOP, SHARD_DISK_EXPORT };
+	struct site *site = *state;
+	struct shard_command order = { .kind = SHARD_UNIT_OPEN, .id = 1000 };
+	struct unit_spec *spec = memory_new(1, sizeof(*spec));
+	uint64_t next = 1000;
+	struct error error;
+
+	assert_int_equal(disk_command(site, SHARD_DISK_CREATE, "d-0", SIZE, &error), 0);
+	assert_int_equal(disk_command(site, SHARD_DISK_CREATE, "d-1", SIZE, &error), 0);
+	*spec = (struct unit_spec){ .id = "u-1", .lineage = "u", .peer = "far", .role = UNIT_PRIMARY, .rpo_ms = 1000, .disk_count = 2,
+				    .disks = { { .local_disk = "d-0" }, { .local_disk = "d-1" } } };
+	snprintf(order.u.unit.id, sizeof(order.u.unit.id), "u-1");
+	order.u.unit.spec = spec;
+	shards_send(site->shards, &order);
+	for (unsigned i = 1; i <= 4; i++) {
+		order = (struct shard_command){ .kind = then[i - 1], .id = 1000 + i };
+		if (order.kind == SHARD_UNIT_STOP)
+			snprintf(order.u.unit.id, sizeof(order.u.unit.id), "u-1");
+		else
+			snprintf(order.u.disk.id, sizeof(order.u.disk.id), "d-1");
+		shards_send(site->shards, &order);
+	}
+	while (next <= 1004) {
+		struct pollfd wait = { .fd = mailbox_fd(site->mailbox), .events = POLLIN };
+		struct list mails;
+
+		assert_int_equal(poll(&wait, 1, LIMIT_MS), 1);
+		mailbox_take(site->mailbox, &mails);
+		list_for_each(entry, &mails) {
+			struct mail *mail = container_of(entry, struct mail, link);
+
+			if (mail->kind == MAIL_ANSWER &&
+			    !shards_on_answer(site->shards, &mail->u.answer.command_id, &mail->u.answer.error)) {
+				assert_int_equal(mail->u.answer.command_id, next++);
+				assert_int_equal(mail->u.answer.error.code, 0);
+			}
+			mail_free(mail);
+		}
+	}
+}
+
 static void test_restart(void **state)
 {
 	struct site *site = *state;
@@ -235,7 +346,7 @@ static void test_restart(void **state)
 
 	assert_int_equal(disk_command(site, SHARD_DISK_CREATE, "d-5", SIZE, &error), 0);
 	assert_int_equal(disk_command(site, SHARD_DISK_EXPORT, "d-5", 0, &error), 0);
-	assert_int_equal(shard_stop(site->shard, LIMIT_MS), 0);
+	assert_int_equal(shards_stop(site->shards, LIMIT_MS), 0);
 	site_start(site);
 	assert_int_equal(disk_command(site, SHARD_DISK_OPEN, "d-5", SIZE, &error), 0);
 	assert_int_equal(disk_command(site, SHARD_DISK_EXPORT, "d-5", 0, &error), 0);
@@ -246,14 +357,14 @@ static void test_port_in_use(void **state)
 {
 	struct site *site = *state;
 	struct config taken = site->config;
-	struct shard_options options = {
+	struct shards_options options = {
 		.config = &taken, .directory = site->folder, .run_directory = site->run, .mailbox = site->mailbox,
 	};
-	struct shard *second = NULL;
+	struct shards *second = NULL;
 	struct error error = { 0 };
 
-	snprintf(taken.link_listen, sizeof(taken.link_listen), "%s", shard_link_address(site->shard));
-	assert_int_equal(shard_start(&options, &second, &error), -EADDRINUSE);
+	snprintf(taken.link_listen, sizeof(taken.link_listen), "%s", shards_link_address(site->shards));
+	assert_int_equal(shards_start(&options, &second, &error), -EADDRINUSE);
 	assert_non_null(strstr(error.text, "[link] listen"));
 	assert_null(second);
 }
@@ -266,6 +377,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_open_says_why_not, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_adopted_stays, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_units_and_messages, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_disks_gather, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_commands_wait_for_a_move, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_restart, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_port_in_use, setup, teardown),
 	};
