@@ -170,6 +170,7 @@ class Site:
     command = [str(OFFSITED)]
     pass_fds = ()
     clock_s = 0
+    shards = int(os.environ.get("OFFSITE_SHARDS", "1"))  # read by configure()
     apart = False  # a port for each dialect of the API; read by configure()
 
     def place(self):
@@ -193,7 +194,7 @@ class Site:
         self.extra = self.extra if extra is None else extra
         self.run_folder.mkdir(mode=0o700, exist_ok=True)
         lines = ["[site]", f"region={self.region}", f"zone={self.zone}", f"data={self.folder}", f"run={self.run_folder}",
-                 "log=debug", "[api]",
+                 f"shards={self.shards}", "log=debug", "[api]",
                  *([f"aliyun=127.0.0.1:{self.api_port}", f"huawei=127.0.0.1:{self.huawei_port}"] if self.apart
                    else [f"listen=127.0.0.1:{self.api_port}"]),
                  "[nbd]", f"listen=tcp:127.0.0.1:{self.nbd_port}", f"unix={self.nbd_socket}",

@@ -42,11 +42,11 @@ class Site:
         self.api_port, self.link_port, self.nbd_port = free_ports(3)
         self.process = None
 
-    def configure(self, peer=None, secret=None, nbd=()):
-        """nbd: more lines of that section."""
+    def configure(self, peer=None, secret=None, site=(), nbd=()):
+        """site, nbd: more lines of these sections."""
         os.makedirs(self.data, mode=0o700)
         os.makedirs(self.run, mode=0o700)
-        lines = ["[site]", f"region = {self.region}", f"zone = {self.zone}", f"data = {self.data}", f"run = {self.run}", "",
+        lines = ["[site]", f"region = {self.region}", f"zone = {self.zone}", f"data = {self.data}", f"run = {self.run}", *site, "",
                  "[api]", f"listen = 127.0.0.1:{self.api_port}", "",
                  "[nbd]", f"listen = tcp:127.0.0.1:{self.nbd_port}", f"unix = {self.data}/nbd.sock", *nbd, "",
                  "[link]", f"listen = tcp:127.0.0.1:{self.link_port}", "",
