@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from offsite import until
+from offsite import MIB, run, until
 from states import ENDS, HOOKED, Subject, check_refused, everyone, reach, read_table, running_world
 
 # Cells: a state is what an accepted operation leads to at once, = is accepted and the state stays, the others are refusals (CODES).
@@ -191,6 +191,15 @@ FAILURES = {
 }
 
 
+def ship(subject):
+    """Something of the source's disk, and the unit has told of it."""
+    def shipped():
+        return subject.row(subject.north)["Offsite"]["ShippedBytes"]
+    before = shipped()
+    run("qemu-io", "-f", "raw", "-c", f"write -P 7 0 {MIB}", "-c", "flush", subject.disk.attach().uri)
+    until("shipped", lambda: shipped() > before)
+
+
 @pytest.mark.parametrize("kind, verb", [(kind, verb) for kind in TABLES for verb in FAILURES])
 def test_what_fails_says_why_and_can_be_tried_again(world, kind, verb):
     passes, before, failed, end = FAILURES[verb]
@@ -204,6 +213,9 @@ def test_what_fails_says_why_and_can_be_tried_again(world, kind, verb):
         check_refused(subject, verb, site, 500, "InternalError")
     until(lambda: f"says why: {subject.row(site)}", lambda: "told to fail" in subject.message(site))
     assert subject.row(site)["Status"] == failed
+    if verb == "Stop":
+        ship(subject)
+        assert "told to fail" in subject.message(site), "what the unit says of itself has taken the reason away"
     world.release()
     if failed != passes:
         subject.call(verb)
