@@ -18,6 +18,7 @@
 #define DEFERRED_ROUNDS 3u
 #define SECOND_NS UINT64_C(1000000000)
 #define SPIN_NS_MIN UINT64_C(4000)
+#define TRANSFER_SPIN_NS UINT64_C(200000) /* fast devices answer one of several transfers within it */
 
 /* --- time and chance --- */
 
@@ -194,7 +195,9 @@ static bool loop_has_work(struct env *env)
  * on several transfers, the next of them is soon there, or worth the loss; one alone takes what it takes. */
 static uint64_t loop_spin_ns(const struct env *env)
 {
-	return env->transfers == 0 ? env->spin_ns : env->transfers == 1 ? 0 : env->spin_ns_max;
+	if (env->transfers == 0 || env->spin_ns_max == 0)
+		return env->spin_ns;
+	return env->transfers == 1 ? 0 : env->spin_ns_max < TRANSFER_SPIN_NS ? TRANSFER_SPIN_NS : env->spin_ns_max;
 }
 
 /* True: there is something to do. Whoever else wants this processor meanwhile gets it. */
@@ -232,13 +235,13 @@ static void loop_sleep(struct env *env, uint64_t wait_ns)
 /* Looking is worth it again where it would have been worth it now. */
 static void loop_wait(struct env *env)
 {
-	uint64_t wait_ns = list_is_empty(&env->deferred) ? timers_wait_ns(env) : 0, began_ns;
+	uint64_t wait_ns = list_is_empty(&env->deferred) ? timers_wait_ns(env) : 0, spin_ns = loop_spin_ns(env), began_ns;
 
 	if (wait_ns == 0) {
 		io_uring_submit_and_get_events(&env->ring);
 		return;
 	}
-	if (wait_ns > env->spin_ns_max && loop_spin(env, loop_spin_ns(env)))
+	if (wait_ns > spin_ns && loop_spin(env, spin_ns))
 		return;
 	began_ns = env_now_ns(env);
 	loop_sleep(env, wait_ns);
