@@ -33,6 +33,7 @@ struct nbd_server {
 	struct list exports, clients, departures;
 	struct nbd_server_limits limits;
 	struct nbd_budget budget;
+	struct arena_space space; /* of its large buffers */
 	struct index exports_by_name;
 	struct env_timer looks;
 	unsigned client_count;

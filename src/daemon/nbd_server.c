@@ -12,6 +12,7 @@
 #include "base/memory.h"
 #include "daemon/nbd_client.h"
 #include "disk/disk.h"
+#include "env/uring/loop.h"
 #include "tls/credentials.h"
 
 #define SECOND_NS UINT64_C(1000000000)
@@ -161,6 +162,17 @@ static void on_look(struct env_timer *timer)
 		nbd_client_look(nbd_client_of(entry));
 }
 
+/* For all large buffers that the limit allows. */
+static void server_reserve(struct nbd_server *server)
+{
+	struct arena_space *space = &server->space;
+
+	space->size = (size_t)(server->limits.memory / ARENA_BLOCK_MAX) * ARENA_BLOCK_MAX;
+	space->memory = loop_space_new(space->size);
+	space->release = loop_space_release;
+	nbd_budget_use(&server->budget, space);
+}
+
 struct nbd_server *nbd_server_new(struct env *env, const struct nbd_server_limits *limits, struct exports *exports,
 				  unsigned shard)
 {
@@ -171,6 +183,7 @@ struct nbd_server *nbd_server_new(struct env *env, const struct nbd_server_limit
 	server->exports_of_all = exports;
 	server->shard = shard;
 	nbd_budget_init(&server->budget, limits->memory);
+	server_reserve(server);
 	list_init(&server->exports);
 	list_init(&server->clients);
 	list_init(&server->departures);
@@ -241,6 +254,8 @@ void nbd_server_free(struct nbd_server *server)
 		free(export);
 	}
 	nbd_budget_fini(&server->budget);
+	if (server->space.memory != NULL)
+		loop_space_free(server->space.memory, server->space.size);
 	tls_credentials_unref(server->credentials);
 	free(server);
 }

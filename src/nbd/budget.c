@@ -11,6 +11,11 @@ void nbd_budget_init(struct nbd_budget *budget, uint64_t max)
 	list_init(&budget->line);
 }
 
+void nbd_budget_use(struct nbd_budget *budget, const struct arena_space *space)
+{
+	arena_init(&budget->buffers.arena, space);
+}
+
 void nbd_budget_fini(struct nbd_budget *budget)
 {
 	assert(budget->used == 0);

@@ -26,6 +26,8 @@ struct budget_turn {
 
 /* `max`: bytes, NBD_REQUEST_BYTES_MAX or more. */
 void nbd_budget_init(struct nbd_budget *budget, uint64_t max);
+/* Right after it: large buffers are taken from this space, which is borrowed to the end. */
+void nbd_budget_use(struct nbd_budget *budget, const struct arena_space *space);
 /* After the last session. */
 void nbd_budget_fini(struct nbd_budget *budget);
 

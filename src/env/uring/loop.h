@@ -2,6 +2,7 @@
 #ifndef ENV_URING_LOOP_H
 #define ENV_URING_LOOP_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 struct env;
@@ -34,6 +35,13 @@ void loop_socket_interrupt(struct env_socket *socket);
 int loop_socket_leave(struct env_socket *socket);
 /* Takes a descriptor that loop_socket_leave gave, and all that was set on it. On that env's thread. */
 struct env_socket *loop_socket_join(struct env *env, int fd);
+
+/* Address space for large buffers, of which memory is taken where it is touched, by huge pages if there are any: a multiple of
+ * LOOP_PIECE bytes, and aligned to it. NULL: there is none. Any thread. */
+#define LOOP_PIECE ((size_t)2 * 1024 * 1024)
+void *loop_space_new(size_t size);
+void loop_space_release(void *memory, size_t size); /* gives the memory back, not the space; whole pieces */
+void loop_space_free(void *space, size_t size);
 
 /* Cancels what is in flight, completes it, and frees everything. */
 void loop_free(struct env *env);

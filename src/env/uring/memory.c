@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "env/uring/internal.h"
+#include "env/uring/loop.h"
 
 #define PATH_SIZE 1024
 
@@ -103,4 +104,32 @@ int env_memory_remove(struct env *env, const char *name)
 	if (result < 0)
 		return result;
 	return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+/* --- space for large buffers --- */
+
+/* The kernel gives pages at any place: what is too much at both ends goes back. */
+void *loop_space_new(size_t size)
+{
+	uint8_t *space = mmap(NULL, size + LOOP_PIECE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	size_t before;
+
+	if (space == MAP_FAILED)
+		return NULL;
+	before = (LOOP_PIECE - (uintptr_t)space % LOOP_PIECE) % LOOP_PIECE;
+	if (before > 0)
+		munmap(space, before);
+	munmap(space + before + size, LOOP_PIECE - before);
+	madvise(space + before, size, MADV_HUGEPAGE); /* without huge pages it is memory as any other */
+	return space + before;
+}
+
+void loop_space_release(void *memory, size_t size)
+{
+	madvise(memory, size, MADV_DONTNEED);
+}
+
+void loop_space_free(void *space, size_t size)
+{
+	munmap(space, size);
 }
