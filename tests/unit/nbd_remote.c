@@ -1,8 +1,11 @@
 #include "nbd_remote.h"
 
+#include <linux/sockios.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
@@ -38,6 +41,17 @@ void remote_flush(struct remote *remote)
 		done += (size_t)now;
 	}
 	remote->ahead_size = 0;
+}
+
+void remote_wait_taken(const struct remote *remote)
+{
+	int left = 1;
+
+	for (unsigned tries = 0; left > 0; tries++) {
+		assert_true(tries < 10000);
+		assert_int_equal(ioctl(remote->fd, SIOCOUTQ, &left), 0);
+		poll(NULL, 0, 1);
+	}
 }
 
 void remote_send(struct remote *remote, const void *bytes, size_t size)

@@ -36,6 +36,8 @@ void remote_start_tls(struct remote *remote);
 void remote_update_keys(struct remote *remote);
 void remote_close(struct remote *remote);
 
+/* Until the server has taken all that was sent off the socket; fails after some seconds. */
+void remote_wait_taken(const struct remote *remote);
 /* Gathers bytes, which remote_flush sends all at once; remote_send does both. */
 void remote_put(struct remote *remote, const void *bytes, size_t size);
 void remote_flush(struct remote *remote);
