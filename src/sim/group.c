@@ -81,6 +81,12 @@ struct site *group_site(struct group *group, unsigned side)
 	return &group->run->sites[group->shape->sites[side]];
 }
 
+/* Of its unit at that side. */
+static struct engine *group_engine(struct group *group, unsigned side)
+{
+	return site_engine(group_site(group, side), group->index);
+}
+
 static struct site_unit *group_unit(struct group *group, unsigned side)
 {
 	return &group_site(group, side)->units[group->index];
@@ -252,7 +258,7 @@ void group_discard(struct group *group)
 	unsigned side = (unsigned)sim_below(group->run->sim, 2);
 
 	if (group_site(group, side)->env != NULL)
-		engine_discard_divergence(site_engine(group_site(group, side), group->index), group_id(group), NULL);
+		engine_discard_divergence(group_engine(group, side), group_id(group), NULL);
 }
 
 /* --- faults --- */
@@ -542,7 +548,7 @@ static bool change_sides(struct group *group, unsigned gives, unsigned takes)
 		return false;
 	told(group, gives, false, false);
 	if (giver->role == UNIT_PRIMARY || giver->changing || giver->state == UNIT_FAILED) {
-		engine_demote_unit(site_engine(group_site(group, gives), group->index), group_id(group), false, NULL);
+		engine_demote_unit(group_engine(group, gives), group_id(group), false, NULL);
 		return false;
 	}
 	told(group, takes, true, true);
@@ -551,7 +557,7 @@ static bool change_sides(struct group *group, unsigned gives, unsigned takes)
 	if (taker->role == UNIT_PRIMARY && taker->state != UNIT_FAILED_OVER && taker->state != UNIT_SUPERSEDED &&
 	    taker->state != UNIT_FAILED && !taker->changing && taker->term >= group->term)
 		return true;
-	engine_promote_unit(site_engine(group_site(group, takes), group->index), group_id(group), group->term, NULL);
+	engine_promote_unit(group_engine(group, takes), group_id(group), group->term, NULL);
 	return false;
 }
 
@@ -559,7 +565,7 @@ static void lead_begins(struct group *group)
 {
 	group->split = false;
 	group->operation = OPERATION_NONE;
-	engine_start_unit(site_engine(group_site(group, group->leader), group->index), group_id(group), false, NULL);
+	engine_start_unit(group_engine(group, group->leader), group_id(group), false, NULL);
 }
 
 static void pursue_cancel(struct group *group)
@@ -599,7 +605,7 @@ static void pursue_switchover(struct group *group)
 	if (!is_up(group, group->leader) || giver->state == UNIT_FAILED)
 		return;
 	if (giver->role == UNIT_PRIMARY && !giver->changing) {
-		if (group->asked || engine_demote_unit(site_engine(group_site(group, group->leader), group->index), group_id(group),
+		if (group->asked || engine_demote_unit(group_engine(group, group->leader), group_id(group),
 						       true, NULL) < 0)
 			group->operation = OPERATION_NONE; /* given up, or not possible now: it leads as before */
 		group->asked = true;
@@ -705,7 +711,7 @@ void group_settle(struct group *group)
 	} else if (!leader->started || leader->status.state == UNIT_STOPPED) {
 		leader->started = true;
 		if (is_up(group, group->leader))
-			engine_start_unit(site_engine(group_site(group, group->leader), group->index), group_id(group), false, NULL);
+			engine_start_unit(group_engine(group, group->leader), group_id(group), false, NULL);
 	}
 }
 

@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "disk/disk.h"
 #include "repl/pace_line.h"
+#include "sim/visitor.h"
 
 #define DEVICE_ROOM UINT64_C(262144)
 
@@ -162,35 +163,11 @@ void site_renew(struct site *site, unsigned group)
 	open_unit(site, group);
 }
 
-/* From shard 0 to the one that was wanted: the socket changes threads there, so it takes a while. */
-struct visitor {
-	struct env_io io;
-	struct engine *engine;
-	struct env_socket *socket;
-	size_t size;
-	uint8_t bytes[];
-};
-
-static void on_visited(struct env_io *io, int result)
-{
-	struct visitor *visitor = io->data;
-
-	(void)result;
-	engine_accept(visitor->engine, visitor->socket, visitor->bytes, visitor->size);
-	free(visitor);
-}
-
 static void on_visitor(void *data, unsigned shard, struct env_socket *socket, const void *bytes, size_t size)
 {
 	struct site *site = data;
-	struct visitor *visitor = memory_new(1, sizeof *visitor + size);
 
-	visitor->io = (struct env_io){ .on_done = on_visited, .data = visitor };
-	visitor->engine = site->shards[shard];
-	visitor->socket = socket;
-	visitor->size = size;
-	memcpy(visitor->bytes, bytes, size);
-	env_defer(site->env, &visitor->io);
+	visitor_send(site->env, site->shards[shard], socket, bytes, size);
 }
 
 static void open_shard(struct site *site, unsigned shard, const struct engine_limits *limits)

@@ -18,6 +18,7 @@
 #include "repl/engine.h"
 #include "repl/pace_line.h"
 #include "sim/sim.h"
+#include "sim/visitor.h"
 #include "wire/frame.h"
 
 #define MS UINT64_C(1000000)
@@ -82,33 +83,12 @@ static void on_link(void *data, const char *peer, bool up, const char *reason)
 
 /* --- sites --- */
 
-struct visitor {
-	struct env_io io;
-	struct engine *engine;
-	struct env_socket *socket;
-	size_t size;
-	uint8_t bytes[];
-};
-
-static void on_visited(struct env_io *io, int result)
-{
-	struct visitor *visitor = io->data;
-
-	(void)result;
-	engine_accept(visitor->engine, visitor->socket, visitor->bytes, visitor->size);
-	free(visitor);
-}
-
 static void on_visitor(void *data, unsigned shard, struct env_socket *socket, const void *bytes, size_t size)
 {
 	struct site *site = data;
-	struct visitor *visitor = memory_new(1, sizeof *visitor + size);
 
 	assert_true(shard > 0 && shard < site->shard_count);
-	*visitor = (struct visitor){ .io = { .on_done = on_visited, .data = visitor }, .engine = site->shards[shard],
-				     .socket = socket, .size = size };
-	memcpy(visitor->bytes, bytes, size);
-	env_defer(site->env, &visitor->io);
+	visitor_send(site->env, site->shards[shard], socket, bytes, size);
 }
 
 static void open_shard(unsigned index, unsigned shard)
