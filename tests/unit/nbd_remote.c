@@ -13,6 +13,7 @@
 
 #include "base/bytes.h"
 #include "base/memory.h"
+#include "nbd_request.h"
 
 /* --- bytes --- */
 
@@ -201,13 +202,9 @@ void remote_go(struct remote *remote, const char *name)
 
 uint64_t remote_put_request(struct remote *remote, uint16_t type, uint64_t offset, uint32_t length)
 {
-	uint8_t header[NBD_REQUEST_SIZE] = { 0 };
+	uint8_t header[NBD_REQUEST_SIZE];
 
-	put_be32(header, NBD_REQUEST_MAGIC);
-	put_be16(header + 6, type);
-	put_be64(header + 8, ++remote->cookie);
-	put_be64(header + 16, offset);
-	put_be32(header + 24, length);
+	nbd_request_encode(header, type, ++remote->cookie, offset, length);
 	remote_put(remote, header, sizeof header);
 	return remote->cookie;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "nbd_request.h"
 
 #define KIB 1024u
 #define MIB (1024u * 1024u)
@@ -40,13 +41,9 @@ static void stream_option(struct stream *stream, uint32_t option, const void *da
 /* Gives the cookie. */
 static uint64_t stream_request(struct stream *stream, uint16_t type, uint64_t offset, uint32_t length, const void *payload)
 {
-	uint8_t header[NBD_REQUEST_SIZE] = { 0 };
+	uint8_t header[NBD_REQUEST_SIZE];
 
-	put_be32(header, NBD_REQUEST_MAGIC);
-	put_be16(header + 6, type);
-	put_be64(header + 8, ++stream->cookie);
-	put_be64(header + 16, offset);
-	put_be32(header + 24, length);
+	nbd_request_encode(header, type, ++stream->cookie, offset, length);
 	stream_put(stream, header, sizeof header);
 	if (payload != NULL)
 		stream_put(stream, payload, length);
