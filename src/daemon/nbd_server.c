@@ -162,6 +162,8 @@ static void on_look(struct env_timer *timer)
 		nbd_client_look(nbd_client_of(entry));
 }
 
+static_assert(ARENA_PIECE % LOOP_PIECE == 0, "what the arena releases is whole pieces of the loop");
+
 /* For all large buffers that the limit allows. */
 static void server_reserve(struct nbd_server *server)
 {
